@@ -1,0 +1,36 @@
+# Flags every target of the project shares, and the one function that declares a layer.
+
+add_library(sigma_flags INTERFACE)
+target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                                             -Werror=return-type -fno-math-errno -ffp-contract=off)
+if(SIGMA_SANITIZE)
+  target_compile_options(sigma_flags INTERFACE -fsanitize=${SIGMA_SANITIZE} -fno-omit-frame-pointer
+                                               -fno-sanitize-recover=all)
+  target_link_options(sigma_flags INTERFACE -fsanitize=${SIGMA_SANITIZE})
+endif()
+if(SIGMA_FUZZ)
+  target_compile_options(sigma_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+# sigma_layer(NAME [LINK ...] [SYSTEM ...]): the static library of src/NAME. LINK: the layers below it (checked by
+# tests/layering_test); SYSTEM: third-party libraries.
+function(sigma_layer name)
+  cmake_parse_arguments(LAYER "" "" "LINK;SYSTEM" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
+  if(NOT sources)  # bootstrap only
+    add_library(sigma_${name} INTERFACE)
+    target_link_libraries(sigma_${name} INTERFACE ${LAYER_SYSTEM})
+    foreach(below ${LAYER_LINK})
+      target_link_libraries(sigma_${name} INTERFACE sigma_${below})
+    endforeach()
+    return()
+  endif()
+  add_library(sigma_${name} STATIC ${sources})
+  target_include_directories(sigma_${name} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(sigma_${name} PRIVATE sigma_flags)
+  foreach(below ${LAYER_LINK})
+    target_link_libraries(sigma_${name} PUBLIC sigma_${below})
+  endforeach()
+  target_link_libraries(sigma_${name} PUBLIC ${LAYER_SYSTEM})
+  set_property(GLOBAL APPEND PROPERTY SIGMA_LAYERS sigma_${name})
+endfunction()

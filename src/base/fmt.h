@@ -1,0 +1,4 @@
+// The one place that includes the formatting library.
+#pragma once
+
+#include <fmt/format.h>
