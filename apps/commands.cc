@@ -1,0 +1,17 @@
+#include "apps/commands.h"
+
+namespace sigma {
+
+const std::vector<Command>& all_commands() {
+  static const std::vector<Command> commands = {
+      {"pull", pull_command},         {"list", list_command},
+      {"rm", rm_command},             {"generate", generate_command},
+      {"chat", chat_command},         {"inspect", inspect_command},
+      {"convert", convert_command},   {"new", new_command},
+      {"perplexity", perplexity_command}, {"tokenize", tokenize_command},
+      {"detokenize", detokenize_command},
+  };
+  return commands;
+}
+
+}  // namespace sigma
