@@ -186,10 +186,7 @@ BlockQ4_0 quantise_q4_0(const float* x) {
     if (std::fabs(x[i]) > std::fabs(largest)) largest = x[i];
   }
   const float d = largest / -8.0f, inverse = reciprocal(d);
-  const auto level = [&](float value) {
-    const auto q = static_cast<float>(static_cast<double>(value) * static_cast<double>(inverse) + 8.5);
-    return std::min(15, static_cast<int>(q));
-  };
+  const auto level = [&](float value) { return std::min(15, static_cast<int>(value * inverse + 8.5f)); };
   BlockQ4_0 block;
   block.d = to_f16(d);
   for (int i = 0; i < 16; ++i) block.q[i] = static_cast<uint8_t>(level(x[i]) | (level(x[i + 16]) << 4));
