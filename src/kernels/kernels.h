@@ -51,7 +51,7 @@ enum class Store : uint8_t { overwrite, add };
 // out[m, w.rows] (=|+=) x[m, w.cols] * w^T + bias
 struct MatmulJob {
   const PackedMatrix* w = nullptr;
-  TensorView out;                   // f32
+  TensorView out = {};              // f32
   const float* bias = nullptr;      // [w.rows] or null
   Store store = Store::overwrite;
 };
