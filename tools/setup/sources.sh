@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Prints the project's C++ files, each ended by a zero byte; with an argument, only those whose name ends in it.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+find src apps bench tests examples -type f -name "*${1:-}" '(' -name '*.cc' -o -name '*.h' ')' -print0 | sort -z
