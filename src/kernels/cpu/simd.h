@@ -1,0 +1,60 @@
+// Vectors for the kernel sources that are compiled once per ISA, everything in namespace sigma::SIGMA_ISA. The build
+// defines SIGMA_ISA (avx512, avx2, neon, scalar) and SIGMA_SIMD_HEADER, the file with that ISA's primitives:
+//
+//   kLanes                              32-bit lanes of a vector
+//   F32, I32                            vectors of float and int32_t; + - * / work on F32, + - & ^ << >> on I32
+//   set(x), zero_f32(), zero_i32()
+//   load(p), store(p, v)                f32 or i32 by pointer type, any alignment
+//   load_n(p, n), store_n(p, v, n)      the first n of kLanes lanes, the others 0 / untouched; nothing else is accessed
+//   load_bf16, load_f16, load_i8        kLanes narrow values, widened to F32
+//   store_bf16, store_f16, store_i8     kLanes values, rounded to nearest even (i8: of an I32 within [-128, 127])
+//   load_raw(p)                         4 * kLanes bytes as I32: packed pairs of bf16, packed quads of int8
+//   set_raw(p)                          4 bytes at p in every lane
+//   fma(a, b, c)                        a * b + c, fused where the ISA has it
+//   max(a, b), min(a, b)                b where either is NaN (NEON: NaN)
+//   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order
+//   select_lt(a, b, x, y)               lane-wise a < b ? x : y
+//   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
+//   prefetch(p)                         the line at p, soon read once
+//   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
+//   as_i32, as_f32                      the same bits
+//   dot_bf16(acc, a, b)                 acc[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1 of bf16 pairs
+//   dot_u8s8(acc, u, s)                 acc[i] + four products of unsigned and signed bytes, exact
+//   dot_u7s8(acc, u, s)                 the same for u < 128
+//
+// A function from outside this namespace that is not inlined would be one linker symbol shared by every ISA, and the
+// linker may keep the copy with instructions that this CPU lacks. So these sources use no library templates; a test
+// reads their symbol tables.
+#pragma once
+
+#include <cstdint>
+
+#include "base/numeric.h"
+
+#include SIGMA_SIMD_HEADER
+
+namespace sigma::SIGMA_ISA {
+
+// e^x within 2 ulp; 0 below ln(2^-126) (so exp(-inf) = 0), inf above ln(FLT_MAX), NaN stays NaN.
+// x = n ln 2 + r, |r| <= ln(2) / 2; e^r by its Taylor polynomial of degree 7.
+inline F32 exp(F32 x) {
+  const F32 low = set(-87.33654f), high = set(88.72284f);
+  const F32 clamped = min(high, max(low, x));  // this order lets NaN through
+  const I32 n = to_i32(clamped * set(1.44269504088896341f));
+  const F32 nf = to_f32(n);
+  F32 r = fma(nf, set(-0.693145751953125f), clamped);  // ln 2 in two parts; nf times the first is exact
+  r = fma(nf, set(-1.42860682030941723e-6f), r);
+  F32 p = set(1.0f / 5040);
+  p = fma(p, r, set(1.0f / 720));
+  p = fma(p, r, set(1.0f / 120));
+  p = fma(p, r, set(1.0f / 24));
+  p = fma(p, r, set(1.0f / 6));
+  p = fma(p, r, set(0.5f));
+  p = fma(p, r * r, r) + set(1.0f);
+  const I32 half = n >> 1;  // 2^n in two factors: n = 128 has no exponent of its own
+  F32 y = p * as_f32((half + set(127)) << 23) * as_f32((n - half + set(127)) << 23);
+  y = select_lt(x, low, zero_f32(), y);
+  return select_lt(high, x, set(__builtin_inff()), y);
+}
+
+}  // namespace sigma::SIGMA_ISA
