@@ -21,9 +21,11 @@ T load(const std::byte* from) {
 }
 
 void dequantise_f32(const std::byte* in, float* out, int64_t n) {
+  if (n == 0) return;
   std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
 }
 void quantise_f32(const float* in, std::byte* out, int64_t n) {
+  if (n == 0) return;
   std::memcpy(out, in, static_cast<size_t>(n) * sizeof(float));
 }
 

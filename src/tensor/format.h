@@ -15,13 +15,16 @@ inline constexpr int kFormatCount = 11;
 
 struct FormatInfo {
   Format format;
-  std::string_view name;    // "q8_0"
-  int block_elements;       // 1 for plain types
+  std::string_view name;  // "q8_0"
+  int block_elements;     // 1 for plain types
   int block_bytes;
-  uint32_t ggml_type;       // the number in GGUF files
-  // n: elements, a multiple of block_elements.
+  uint32_t ggml_type;  // the number in GGUF files
+  // n: elements, a multiple of block_elements. Total: any bytes mean something, at any address; a NaN or infinity among
+  // a block's scales makes what is computed from it non-finite.
   void (*dequantise)(const std::byte* blocks, float* out, int64_t n);
-  // Null: this format is read, not written. Byte-equal to ggml's reference quantisation.
+  // Null: this format is read, not written. Byte-equal to ggml's reference quantisation for finite values. f16 and bf16
+  // round to nearest even and keep NaN; a block with a NaN, an infinity or (q4_1) a range beyond f32 becomes all NaN; a
+  // scale beyond f16 (values over 8e6 in q8_0) becomes infinite.
   void (*quantise)(const float* in, std::byte* blocks, int64_t n);
 };
 
