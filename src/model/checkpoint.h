@@ -16,7 +16,6 @@
 namespace sigma {
 
 struct SourceTensor {
-  std::string stored_name;  // in its file, for messages
   Format format = Format::f32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
@@ -35,18 +34,20 @@ class Checkpoint {
   const std::string& path() const;
   const char* kind() const;  // "gguf", "folder"
   const ModelConfig& config() const;
-  // Null when the checkpoint has no tokenizer. Error (when asked for) when it has one that is not supported.
-  const TokenizerSpec* tokenizer() const;
-  const std::map<std::string, SourceTensor>& tensors() const;
+  // None when the checkpoint has no tokenizer. Error when it has one that is not supported.
+  std::optional<TokenizerSpec> tokenizer() const;
+  const std::map<std::string, SourceTensor>& tensors() const;  // by the name in the file
 
-  // The tensor of a spec as a matrix (a vector is one row per element... of one column); checks presence and shape.
-  MatrixSource matrix(const TensorSpec& spec) const;
-  // Its values as f32, rows in the model's order.
-  std::vector<float> values(const TensorSpec& spec) const;
+  // The stored tensor of a spec; Error when it is missing or of another shape.
+  const SourceTensor& tensor(const WeightSpec& spec) const;
+  // As a matrix, rows in the model's order (a vector: `rows` rows of one value).
+  MatrixSource matrix(const WeightSpec& spec) const;
+  // Its values as f32.
+  std::vector<float> values(const WeightSpec& spec) const;
   // Error when a tensor of the file belongs to no part of the model.
   void refuse_unknown_tensors() const;
   // The tensor's pages are not needed soon.
-  void release(const TensorSpec& spec) const;
+  void release(const WeightSpec& spec) const;
 
  private:
   struct Impl;

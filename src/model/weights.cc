@@ -2,12 +2,12 @@
 
 namespace sigma {
 
-std::vector<TensorSpec> tensor_specs(const ModelConfig& config) {
+std::vector<WeightSpec> weight_specs(const ModelConfig& config) {
   struct Nothing {};
   WeightsOf<Nothing, Nothing> none;
   none.layers.resize(static_cast<size_t>(config.layers));
-  std::vector<TensorSpec> specs;
-  visit_weights(config, none, [&](const TensorSpec& spec, Nothing&) { specs.push_back(spec); });
+  std::vector<WeightSpec> specs;
+  visit_weights(config, none, [&](const WeightSpec& spec, Nothing&) { specs.push_back(spec); });
   return specs;
 }
 

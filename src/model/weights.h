@@ -11,13 +11,13 @@
 
 namespace sigma {
 
-enum class TensorRole : uint8_t { embedding, projection, norm, bias, expansion };
+enum class WeightRole : uint8_t { embedding, projection, norm, bias, expansion };
 
-struct TensorSpec {
+struct WeightSpec {
   std::string name;       // in Hugging Face files
   std::string gguf_name;
   int64_t rows = 0, cols = 0;  // cols 0: a vector of `rows`
-  TensorRole role = TensorRole::projection;
+  WeightRole role = WeightRole::projection;
   int rotated_heads = 0;  // heads whose rows GGUF files of architecture `llama` hold interleaved; 0: none
 
   int64_t elements() const { return rows * (cols == 0 ? 1 : cols); }
@@ -32,7 +32,7 @@ struct LayerWeights {
   Matrix q_gate, q_up, q_down;          // augmented query: [aug_dim, q_width] twice, [q_width, aug_dim]
   Vector q_bias, k_bias, v_bias, o_bias;
   Vector q_norm, k_norm;                // [q_dim], [k_dim]
-  Vector k_expand;                      // [q_dim, k_dim]
+  Vector k_expand;                      // [q_dim, k_dim]; a running model in the key_dim form holds its transpose
   Matrix o;                             // [dim, q_heads * v_dim]
   Vector ffn_norm;                      // [dim]
   Matrix gate, up, down;                // [ffn_dim, dim] twice, [dim, ffn_dim]
@@ -46,17 +46,17 @@ struct WeightsOf {
   Matrix head;        // [vocab, dim]; not visited when tied
 };
 
-// Calls f(const TensorSpec&, leaf&) for every tensor of the model, in file order. w.layers must have config.layers entries.
+// Calls f(const WeightSpec&, leaf&) for every tensor of the model, in file order. w.layers must have config.layers entries.
 template <class W, class F>
 void visit_weights(const ModelConfig& c, W& w, F&& f) {
-  using enum TensorRole;
+  using enum WeightRole;
   const AttentionShape& a = c.attn;
-  f(TensorSpec{"model.embed_tokens.weight", "token_embd.weight", c.vocab, c.dim, embedding}, w.embedding);
+  f(WeightSpec{"model.embed_tokens.weight", "token_embd.weight", c.vocab, c.dim, embedding}, w.embedding);
   for (int i = 0; i < c.layers; ++i) {
     auto& l = w.layers[static_cast<size_t>(i)];
-    const auto visit = [&](const char* name, const char* gguf_name, int64_t rows, int64_t cols, TensorRole role,
+    const auto visit = [&](const char* name, const char* gguf_name, int64_t rows, int64_t cols, WeightRole role,
                            auto& leaf, int rotated_heads = 0) {
-      f(TensorSpec{fmt::format("model.layers.{}.{}", i, name), fmt::format("blk.{}.{}", i, gguf_name), rows, cols, role,
+      f(WeightSpec{fmt::format("model.layers.{}.{}", i, name), fmt::format("blk.{}.{}", i, gguf_name), rows, cols, role,
                    rotated_heads},
         leaf);
     };
@@ -87,11 +87,11 @@ void visit_weights(const ModelConfig& c, W& w, F&& f) {
     visit("mlp.up_proj.weight", "ffn_up.weight", c.ffn_dim, c.dim, projection, l.up);
     visit("mlp.down_proj.weight", "ffn_down.weight", c.dim, c.ffn_dim, projection, l.down);
   }
-  f(TensorSpec{"model.norm.weight", "output_norm.weight", c.dim, 0, norm}, w.final_norm);
-  if (!c.tied) f(TensorSpec{"lm_head.weight", "output.weight", c.vocab, c.dim, embedding}, w.head);
+  f(WeightSpec{"model.norm.weight", "output_norm.weight", c.dim, 0, norm}, w.final_norm);
+  if (!c.tied) f(WeightSpec{"lm_head.weight", "output.weight", c.vocab, c.dim, embedding}, w.head);
 }
 
 // The same list without weights.
-std::vector<TensorSpec> tensor_specs(const ModelConfig& config);
+std::vector<WeightSpec> weight_specs(const ModelConfig& config);
 
 }  // namespace sigma

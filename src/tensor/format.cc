@@ -270,4 +270,43 @@ std::optional<Format> format_from_ggml(uint32_t ggml_type) {
   return std::nullopt;
 }
 
+namespace {
+
+// Exponent all ones, OR-ed without branches so that the loops vectorise.
+template <class Bits, Bits kExponent>
+bool finite_every(const std::byte* data, int64_t count, int64_t stride) {
+  bool found = false;
+  for (int64_t i = 0; i < count; ++i) {
+    Bits bits;
+    std::memcpy(&bits, data + i * stride, sizeof bits);
+    found |= (bits & kExponent) == kExponent;
+  }
+  return !found;
+}
+
+bool finite_f16(const std::byte* data, int64_t count, int64_t stride) {
+  return finite_every<uint16_t, 0x7c00>(data, count, stride);
+}
+
+}  // namespace
+
+bool all_finite(Format format, const std::byte* blocks, int64_t n) {
+  const FormatInfo& info = format_info(format);
+  const int64_t count = n / info.block_elements, stride = info.block_bytes;
+  switch (format) {
+    case Format::f32: return finite_every<uint32_t, 0x7f800000u>(blocks, count, stride);
+    case Format::bf16: return finite_every<uint16_t, 0x7f80>(blocks, count, stride);
+    case Format::f16:
+    case Format::q8_0:
+    case Format::q4_0:
+    case Format::q5_0: return finite_f16(blocks, count, stride);
+    case Format::q4_1:
+    case Format::q5_1:
+    case Format::q4_k:
+    case Format::q5_k: return finite_f16(blocks, count, stride) && finite_f16(blocks + 2, count, stride);
+    case Format::q6_k: return finite_f16(blocks + offsetof(BlockQ6_K, d), count, stride);
+  }
+  return false;
+}
+
 }  // namespace sigma

@@ -29,6 +29,9 @@ struct FormatInfo {
 };
 
 const FormatInfo& format_info(Format format);
+// Whether none of n elements is NaN or infinite. Quantised blocks are judged by their scales alone: fast enough to run
+// over every weight at every start.
+bool all_finite(Format format, const std::byte* blocks, int64_t n);
 std::span<const FormatInfo> all_formats();
 std::optional<Format> format_from_name(std::string_view name);
 std::optional<Format> format_from_ggml(uint32_t ggml_type);
