@@ -19,7 +19,7 @@ import zlib
 import numpy as np
 import torch
 
-from oracle_model import Oracle, Shape, tensor_shapes
+from oracle_model import Oracle, Shape, rms_norm, tensor_shapes
 
 ROOT = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tests", "golden")
 TOKENS = 47  # no multiple of a page of 5 tokens, or of a power of two
@@ -344,7 +344,8 @@ class AugmentedWithResidual(Oracle):
 class AugmentedWithBareGate(Oracle):
     def query(self, prefix, h):
         q = self.linear(prefix + "q_proj", h)
-        return self.linear(prefix + "q_down_proj", self.linear(prefix + "q_gate_proj", q) * self.linear(prefix + "q_up_proj", q))
+        gate, up = self.linear(prefix + "q_gate_proj", q), self.linear(prefix + "q_up_proj", q)
+        return self.linear(prefix + "q_down_proj", gate * up)
 
 
 class NormAfterRotation(Oracle):
@@ -353,8 +354,8 @@ class NormAfterRotation(Oracle):
         config, self.config = self.config, bare
         q, k = super().query_and_key(prefix, h)
         self.config = config
-        norm = lambda x, name: x / torch.sqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weights[prefix + name]
-        return norm(q, "q_norm.weight"), norm(k, "k_norm.weight")
+        w = self.weights
+        return rms_norm(q, w[prefix + "q_norm.weight"], self.eps), rms_norm(k, w[prefix + "k_norm.weight"], self.eps)
 
 
 def misreadings(config):
@@ -455,7 +456,8 @@ def write_case(case):
     golden = {"tokens": tokens, "logits": logits.float()}
     facts = {"case": case, "about": about, "tokens": TOKENS, "attention_entropy_nats": entropy}
     facts["logits_std"] = round(logits.std().item(), 3)
-    facts["float32_difference"] = float(f"{change(logits, Oracle(config, weights, torch.float32).logits(tokens).double()):.1e}")
+    in_float32 = Oracle(config, weights, torch.float32).logits(tokens).double()
+    facts["float32_difference"] = float(f"{change(logits, in_float32):.1e}")
     if v_top:
         over_all, over_kept, gap = selective_logits(oracle, tokens, v_top)
         golden[f"logits_vtop{v_top}"], golden[f"logits_vtop{v_top}_kept"] = over_all.float(), over_kept.float()
