@@ -3,6 +3,9 @@
 add_library(sigma_flags INTERFACE)
 target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
                                              -Werror=return-type -fno-math-errno -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  target_compile_options(sigma_flags INTERFACE -Wno-restrict)  # false alarms about std::string's + (GCC bug 105651)
+endif()
 if(SIGMA_SANITIZE)
   target_compile_options(sigma_flags INTERFACE -fsanitize=${SIGMA_SANITIZE} -fno-omit-frame-pointer
                                                -fno-sanitize-recover=all)

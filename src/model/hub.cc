@@ -117,6 +117,14 @@ std::vector<CachedModel> matching(const ModelName& name, const std::string& fold
 
 }  // namespace
 
+Json to_json(const std::vector<CachedModel>& models) {
+  Json list = Json::array();
+  for (const CachedModel& model : models) {
+    list.push_back({{"name", model.name}, {"kind", model.kind}, {"bytes", model.bytes}, {"path", model.path}});
+  }
+  return list;
+}
+
 HubSettings hub_settings() {
   HubSettings settings{.cache = cache_folder(), .endpoint = kEndpoint, .token = {}};
   if (const char* endpoint = std::getenv("HF_ENDPOINT"); endpoint != nullptr && *endpoint != '\0') {

@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
+
 namespace sigma {
 
 struct HubSettings {
@@ -27,6 +29,8 @@ struct CachedModel {
   uint64_t bytes = 0;
   std::string path;
 };
+// [{name, kind, bytes, path}]
+Json to_json(const std::vector<CachedModel>& models);
 
 // Fetches what is missing, verifies it, and returns what the name stands for now; what is there already costs no
 // network. Safe to interrupt (the next pull goes on where this one stopped) and to run twice at once.

@@ -1,0 +1,26 @@
+// Checksums.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace sigma {
+
+class Digest {
+ public:
+  enum class Kind : uint8_t { sha1, sha256 };
+  explicit Digest(Kind kind);
+  ~Digest();
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
+  void update(std::string_view bytes);
+  std::string hex();  // lower case; once, at the end
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sigma
