@@ -1,7 +1,7 @@
 // Vectors for the kernel sources that are compiled once per ISA, everything in namespace sigma::SIGMA_ISA. The build
 // defines SIGMA_ISA (avx512, avx2, neon, scalar) and SIGMA_SIMD_HEADER, the file with that ISA's primitives:
 //
-//   kLanes                              32-bit lanes of a vector
+//   kLanes, kRegisters                  32-bit lanes of a vector; vector registers
 //   F32, I32                            vectors of float and int32_t; + - * / work on F32, + - & ^ << >> on I32
 //   set(x), zero_f32(), zero_i32()
 //   load(p), store(p, v)                f32 or i32 by pointer type, any alignment
@@ -12,7 +12,7 @@
 //   set_raw(p)                          4 bytes at p in every lane
 //   fma(a, b, c)                        a * b + c, fused where the ISA has it
 //   max(a, b), min(a, b)                b where either is NaN (NEON: NaN)
-//   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order
+//   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order; max, max_of of I32 too
 //   select_lt(a, b, x, y)               lane-wise a < b ? x : y
 //   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
 //   prefetch(p)                         the line at p, soon read once

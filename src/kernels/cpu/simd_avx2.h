@@ -10,6 +10,7 @@
 namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 8;
+inline constexpr int kRegisters = 16;
 using F32 = __m256;
 using I32 = int32_t __attribute__((vector_size(32)));
 
@@ -77,6 +78,12 @@ inline float max_of(F32 v) {
   const __m128 b = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+inline I32 max(I32 a, I32 b) { return (I32)_mm256_max_epi32((__m256i)a, (__m256i)b); }
+inline int32_t max_of(I32 v) {
+  const __m128i a = _mm_max_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+  const __m128i b = _mm_max_epi32(a, _mm_shuffle_epi32(a, 0x4e));
+  return _mm_cvtsi128_si32(_mm_max_epi32(b, _mm_shuffle_epi32(b, 0xb1)));
 }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) { return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ)); }
 inline uint32_t lanes_ge(F32 a, F32 b) {

@@ -10,6 +10,7 @@
 namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 16;
+inline constexpr int kRegisters = 32;
 using F32 = __m512;
 using I32 = int32_t __attribute__((vector_size(64)));
 
@@ -75,6 +76,8 @@ inline float max_of(F32 v) {
   const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
+inline I32 max(I32 a, I32 b) { return (I32)_mm512_max_epi32((__m512i)a, (__m512i)b); }
+inline int32_t max_of(I32 v) { return _mm512_reduce_max_epi32((__m512i)v); }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }

@@ -10,6 +10,7 @@
 namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 4;
+inline constexpr int kRegisters = 32;
 using F32 = float32x4_t;
 using I32 = int32x4_t;
 
@@ -74,6 +75,8 @@ inline F32 abs(F32 a) { return vabsq_f32(a); }
 inline F32 sqrt(F32 a) { return vsqrtq_f32(a); }
 inline float sum(F32 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline float max_of(F32 v) { return vmaxvq_f32(v); }
+inline I32 max(I32 a, I32 b) { return vmaxq_s32(a, b); }
+inline int32_t max_of(I32 v) { return vmaxvq_s32(v); }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 inline uint32_t lanes_ge(F32 a, F32 b) {
   constexpr uint32_t bits[kLanes] = {1, 2, 4, 8};

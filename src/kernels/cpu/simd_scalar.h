@@ -8,6 +8,7 @@
 namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 4;
+inline constexpr int kRegisters = 16;
 using F32 = float __attribute__((vector_size(16)));
 using I32 = int32_t __attribute__((vector_size(16)));
 
@@ -72,6 +73,14 @@ inline F32 sqrt(F32 a) {
 inline float sum(F32 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline float max_of(F32 v) {
   const float a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
+  return a > b ? a : b;
+}
+inline I32 max(I32 a, I32 b) {
+  const I32 m = a > b;
+  return (m & a) | (~m & b);
+}
+inline int32_t max_of(I32 v) {
+  const int32_t a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
   return a > b ? a : b;
 }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) {
