@@ -156,11 +156,19 @@ TEST(Format, QuantisesGoldenBlocks) {
 }
 
 TEST(Format, QuantisesManyValuesWithTiesToTheSameBytes) {
-  std::vector<float> values = random_values(4096, 300, 0.005f);
+  std::vector<float> values = random_values(4096, 300, 0.0004f);
   for (float& x : values) x = std::nearbyint(x) * 0.1f;
   for (const test::GoldenHash& golden : test::kQuantised) {
     EXPECT_EQ(fnv1a(quantise(golden.format, values)), golden.hash) << format_info(golden.format).name;
   }
+}
+
+TEST(Format, Q8RoundsHalvesAwayFromZero) {
+  std::vector<float> values(32, 0.0f);
+  const std::vector<float> in = {127.0f, 0.5f, 1.5f, 2.5f, -0.5f, -2.5f, 0.25f}, expected = {127, 1, 2, 3, -1, -3, 0};
+  std::copy(in.begin(), in.end(), values.begin());
+  const std::vector<float> out = dequantise(Format::q8_0, quantise(Format::q8_0, values));
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(out[i], expected[i]) << in[i];
 }
 
 // The error is at most half a step (q4_0's scale is set by one end: a whole step at the other), plus f16's rounding of
