@@ -128,11 +128,11 @@ inline const std::vector<GoldenBytes> kQuantisedBlocks = {
     {Format::q4_1, "\xb2\x47\xbf\xd3\x04\x0b\x54\xf6\xdc\xe6\x73\xe7\xc2\xef\x47\x7a\xb1\x84\x33\x71"sv},
 };
 
-// 4096 values of seed 300, times 0.0004, rounded, times 0.1: the hash of their bytes.
+// 4096 values of seed 300, times 0.002, rounded, times 0.7: the hash of their bytes.
 inline const std::vector<GoldenHash> kQuantised = {
-    {Format::q8_0, 0x38a0539f31761b05},
-    {Format::q4_0, 0x95c93457d0e417e0},
-    {Format::q4_1, 0x202d0e4d23dd33dd},
+    {Format::q8_0, 0xe4d4711fb6baaa70},
+    {Format::q4_0, 0xc1b1e941edfda248},
+    {Format::q4_1, 0x73b1ef51cff62520},
 };
 
 }  // namespace sigma::test
