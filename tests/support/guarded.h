@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -30,9 +31,12 @@ class GuardedBytes {
     std::memset(base_, 0xff, lead_);
     SIGMA_CHECK_EQ(::mprotect(base_ + lead_, page, PROT_NONE), 0);
   }
-  ~GuardedBytes() { ::munmap(base_, mapped_); }
-  GuardedBytes(const GuardedBytes&) = delete;
-  GuardedBytes& operator=(const GuardedBytes&) = delete;
+  ~GuardedBytes() {
+    if (base_ != nullptr) ::munmap(base_, mapped_);
+  }
+  GuardedBytes(GuardedBytes&& other) noexcept
+      : size_(other.size_), lead_(other.lead_), mapped_(other.mapped_), base_(std::exchange(other.base_, nullptr)) {}
+  GuardedBytes& operator=(GuardedBytes&&) = delete;
 
   std::byte* data() const { return base_ + (lead_ - size_); }
   size_t size() const { return size_; }
