@@ -1,6 +1,7 @@
 """Checks modeling_sigma.py, and the golden models themselves, with the `transformers` library. By hand, not in CI:
 
-    python3 -m venv VENV && VENV/bin/pip install torch transformers safetensors && VENV/bin/python tools/check_transformers.py
+    python3 -m venv VENV && VENV/bin/pip install torch transformers safetensors
+    VENV/bin/python tools/check_transformers.py
 
 Every golden case is loaded with trust_remote_code (the Llama, Mistral and Qwen ones by the library's own classes) and
 must give the golden logits; a forward pass in pieces over the cache, padding on the left and generate() must agree with

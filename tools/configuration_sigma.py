@@ -73,7 +73,8 @@ class SigmaConfig(PretrainedConfig):
         """(theta, scaling or None), wherever this version of the library keeps them."""
         parameters = getattr(self, "rope_parameters", None) or self.rope_scaling or {}
         kind = parameters.get("rope_type", parameters.get("type", "default"))
-        return parameters.get("rope_theta", getattr(self, "rope_theta", None)), parameters if kind != "default" else None
+        theta = parameters.get("rope_theta", getattr(self, "rope_theta", None))
+        return theta, parameters if kind != "default" else None
 
 
 SigmaConfig.register_for_auto_class()

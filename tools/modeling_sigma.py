@@ -8,7 +8,7 @@ configuration_sigma.py into the folder and this into its config.json:
                  "AutoModelForCausalLM": "modeling_sigma.SigmaForCausalLM"}
 
 A token's position is its slot in the cache, padding on the left included: rotation is relative, so position_ids are not
-needed and are ignored. K and V are cached with their own head counts and widths, K unrotated where it is expanded later.
+needed and are ignored. K and V are cached with their own head counts and widths, and K that is expanded unrotated.
 """
 import math
 
