@@ -49,7 +49,7 @@ inline std::string set_name(const Kernels* set) { return set->name; }
 // A kernel set with threads and scratch of its own.
 class World {
  public:
-  explicit World(const Kernels& set, int threads = 2)
+  explicit World(const Kernels& set, int threads = 1)
       : set_(set), threads_(threads), context_{set, threads_, scratch_} {}
 
   const Kernels& kernels() const { return set_; }

@@ -30,8 +30,7 @@ class Pool {
   PagedView view() const { return {shape_, bytes_.data(), stride_}; }
   bool intact() const {
     for (int64_t page = 0; page + 1 < pages_; ++page)
-      for (int64_t i = page_bytes_; i < stride_; ++i)
-        if (bytes_.data()[page * stride_ + i] != std::byte{0xff}) return false;
+      if (!all_ones(bytes_.data() + page * stride_ + page_bytes_, stride_ - page_bytes_)) return false;
     return bytes_.intact();
   }
 
@@ -51,8 +50,9 @@ class Pool {
     const GuardedMatrix nans(shape_.page_tokens, cols());
     for (PageId page = 0; page < pages_; ++page) {
       const SeqSlice slice{.row = 0, .rows = shape_.page_tokens, .position = 0, .pages = {&page, 1}};
-      store(world, nans, {&slice, 1});
+      world.call([&](const Context& c) { c.k.kv_store(c, kind_, view(), nans.view(), {&slice, 1}); });
     }
+    EXPECT_TRUE(intact());
   }
 
  private:

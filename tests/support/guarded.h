@@ -19,6 +19,11 @@
 
 namespace sigma::test {
 
+// Whether all of n bytes are 0xff.
+inline bool all_ones(const std::byte* p, int64_t n) {
+  return n == 0 || (p[0] == std::byte{0xff} && std::memcmp(p, p + 1, static_cast<size_t>(n - 1)) == 0);
+}
+
 class GuardedBytes {
  public:
   explicit GuardedBytes(size_t bytes) : size_(bytes) {
@@ -40,10 +45,7 @@ class GuardedBytes {
 
   std::byte* data() const { return base_ + (lead_ - size_); }
   size_t size() const { return size_; }
-  bool intact() const {
-    return std::all_of(static_cast<const std::byte*>(base_), static_cast<const std::byte*>(data()),
-                       [](std::byte b) { return b == std::byte{0xff}; });
-  }
+  bool intact() const { return all_ones(base_, data() - base_); }
 
  private:
   size_t size_, lead_ = 0, mapped_ = 0;
