@@ -10,8 +10,9 @@ namespace sigma {
 
 inline constexpr size_t kCacheLine = 64;
 
-// A zeroed block, aligned to 64 bytes; blocks of 2 MiB and more are aligned to 2 MiB and ask for huge pages.
-// Error when the machine has no such amount of memory. Move-only.
+// A zeroed block, aligned to 64 bytes, in huge pages where the system has them: blocks of 16 MiB and more each in a
+// mapping of their own, blocks of 64 KiB and more together in slabs, so that a model's many matrices neither miss huge
+// pages nor round each other up to them. Error when the machine has no such amount of memory. Move-only.
 class Buffer {
  public:
   Buffer() = default;
@@ -29,7 +30,8 @@ class Buffer {
  private:
   std::byte* data_ = nullptr;
   size_t size_ = 0;
-  size_t mapped_ = 0;
+  size_t mapped_ = 0;     // bytes of a mapping of its own
+  void* slab_ = nullptr;  // or the slab it lies in
 };
 
 // Bump allocator for scratch: take() pieces, free them together by leaving the Scope they were taken in. Grows by whole
@@ -69,7 +71,8 @@ class Arena {
   size_t block_count_ = 0, block_ = 0, used_ = 0, peak_ = 0;
 };
 
-// Bytes of memory that could be had now without swapping (0 when the system does not say); largest resident size so far.
+// Bytes of memory that could be had now without swapping (0 when the system does not say); largest resident size so
+// far.
 uint64_t available_memory();
 uint64_t peak_resident_bytes();
 
