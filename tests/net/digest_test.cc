@@ -1,0 +1,23 @@
+#include "net/digest.h"
+
+#include <gtest/gtest.h>
+
+namespace sigma {
+namespace {
+
+TEST(Digest, KnownAnswers) {
+  Digest empty(Digest::Kind::sha256);
+  EXPECT_EQ(empty.hex(), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  Digest abc(Digest::Kind::sha256);
+  abc.update("a");
+  abc.update("");
+  abc.update("bc");
+  EXPECT_EQ(abc.hex(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  Digest blob(Digest::Kind::sha1);  // git hash-object of "hello\n"
+  blob.update(std::string_view("blob 6\0", 7));
+  blob.update("hello\n");
+  EXPECT_EQ(blob.hex(), "ce013625030ba8dba906f756967f9e9ca394464a");
+}
+
+}  // namespace
+}  // namespace sigma
