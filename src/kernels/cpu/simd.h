@@ -15,6 +15,11 @@
 //   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order; max, max_of of I32 too
 //   select_lt(a, b, x, y)               lane-wise a < b ? x : y
 //   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
+//   store_bf16_fast(p, a, b)            2 * kLanes values to nearest even; subnormals may become 0
+//   set_f16(p)                          one f16, widened, in every lane
+//   unpack_low(a, b), unpack_high(a, b) 16-bit parts of a and b in turn, of the low / high half of each 128 bits
+//   round(v)                            to the nearest even integer; |v| < 2^22
+//   scale_by_power(p, n)                p * 2^n; p about 1, n an integer in [-160, 0]; below 2^-126 may be 0
 //   prefetch(p)                         the line at p, soon read once
 //   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
 //   as_i32, as_f32                      the same bits
@@ -33,7 +38,24 @@
 
 #include SIGMA_SIMD_HEADER
 
+// Before a loop over a register tile, whose bounds are constants.
+#ifdef __clang__
+#define SIGMA_UNROLL _Pragma("unroll")
+#else
+#define SIGMA_UNROLL _Pragma("GCC unroll 32")
+#endif
+
 namespace sigma::SIGMA_ISA {
+
+// The first n lanes, n in 1 .. kLanes: without a mask where there is no need.
+inline F32 load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
+inline void store_some(float* p, F32 v, int n) {
+  if (n == kLanes) {
+    store(p, v);
+  } else {
+    store_n(p, v, n);
+  }
+}
 
 // e^x within 2 ulp; 0 below ln(2^-126) (so exp(-inf) = 0), inf above ln(FLT_MAX), NaN stays NaN.
 // x = n ln 2 + r, |r| <= ln(2) / 2; e^r by its Taylor polynomial of degree 7.
@@ -55,6 +77,20 @@ inline F32 exp(F32 x) {
   F32 y = p * as_f32((half + set(127)) << 23) * as_f32((n - half + set(127)) << 23);
   y = select_lt(x, low, zero_f32(), y);
   return select_lt(high, x, set(__builtin_inff()), y);
+}
+
+// e^x for x <= 0, relative error below 2e-7 + |x| 2^-23; exactly 1 at 0 and 0 at -inf; NaN stays NaN.
+// 2^f, |f| <= 1/2, is the minimax polynomial of degree 5 that is 1 at 0.
+inline F32 exp_negative(F32 x) {
+  const F32 t = max(set(-160.0f), x * set(1.44269504088896341f));  // this order lets NaN through
+  const F32 n = round(t), f = t - n;
+  F32 p = set(1.326472708e-03f);
+  p = fma(p, f, set(9.671512649e-03f));
+  p = fma(p, f, set(5.550733744e-02f));
+  p = fma(p, f, set(2.402224209e-01f));
+  p = fma(p, f, set(6.931469776e-01f));
+  p = fma(p, f, set(1.0f));
+  return scale_by_power(p, n);
 }
 
 }  // namespace sigma::SIGMA_ISA

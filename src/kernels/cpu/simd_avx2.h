@@ -113,6 +113,19 @@ inline I32 dot_u7s8(I32 acc, I32 u, I32 s) {
   return acc + (I32)_mm256_madd_epi16(_mm256_maddubs_epi16((__m256i)u, (__m256i)s), _mm256_set1_epi16(1));
 }
 
+inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
+  store_bf16(p, a);
+  store_bf16(p + kLanes, b);
+}
+inline F32 set_f16(const f16* p) { return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(p->bits))); }
+inline I32 unpack_low(I32 a, I32 b) { return (I32)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b); }
+inline I32 unpack_high(I32 a, I32 b) { return (I32)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b); }
+inline F32 round(F32 v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline F32 scale_by_power(F32 p, F32 n) {
+  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
+  return p * power;
+}
+
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
 }  // namespace sigma::SIGMA_ISA

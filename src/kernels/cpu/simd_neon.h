@@ -109,6 +109,23 @@ inline I32 dot_u7s8(I32 acc, I32 u, I32 s) {
   return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(p0), vpaddlq_s16(p1)));
 }
 
+inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
+  store_bf16(p, a);
+  store_bf16(p + kLanes, b);
+}
+inline F32 set_f16(const f16* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(p->bits))); }
+inline I32 unpack_low(I32 a, I32 b) {
+  return vreinterpretq_s32_s16(vzip1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
+}
+inline I32 unpack_high(I32 a, I32 b) {
+  return vreinterpretq_s32_s16(vzip2q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
+}
+inline F32 round(F32 v) { return vrndnq_f32(v); }
+inline F32 scale_by_power(F32 p, F32 n) {
+  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
+  return p * power;
+}
+
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 }  // namespace sigma::SIGMA_ISA

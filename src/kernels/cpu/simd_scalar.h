@@ -110,6 +110,26 @@ inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
 }
 inline I32 dot_u7s8(I32 acc, I32 u, I32 s) { return dot_u8s8(acc, u, s); }
 
+inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
+  store_bf16(p, a);
+  store_bf16(p + kLanes, b);
+}
+inline F32 set_f16(const f16* p) { return set(to_f32(*p)); }
+using I16 = int16_t __attribute__((vector_size(16)));
+inline I32 unpack_low(I32 a, I32 b) {
+  const I16 x = (I16)a, y = (I16)b;
+  return (I32)I16{x[0], y[0], x[1], y[1], x[2], y[2], x[3], y[3]};
+}
+inline I32 unpack_high(I32 a, I32 b) {
+  const I16 x = (I16)a, y = (I16)b;
+  return (I32)I16{x[4], y[4], x[5], y[5], x[6], y[6], x[7], y[7]};
+}
+inline F32 round(F32 v) { return v + set(12582912.0f) - set(12582912.0f); }  // |v| < 2^22
+inline F32 scale_by_power(F32 p, F32 n) {
+  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
+  return p * power;
+}
+
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 
 }  // namespace sigma::SIGMA_ISA
