@@ -80,7 +80,7 @@ class World {
 // --- Error model (docs/numerics.md) ---
 
 inline constexpr double kUnit = 0x1p-24;     // unit roundoff of f32
-inline constexpr double kUnitBf16 = 0x1p-9;  // of bf16
+inline constexpr double kUnitBf16 = 0x1p-8;  // of bf16: 8 significant bits
 inline constexpr double kUnitF16 = 0x1p-11;  // of f16
 inline constexpr double kTiny = 0x1p-120;    // results below this may be flushed
 
