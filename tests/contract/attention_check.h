@@ -178,7 +178,7 @@ inline std::vector<double> Checker::tolerances(const Head& h) const {
     double weight_error = relative * h.weights[at] + kTiny;
     // Selective V: a position whose score is this near to the last one kept may be taken for it.
     if (h.kept_ > 0 && scores_ == Scores::rounded && std::fabs(h.scores[at] - threshold) <= 2 * error)
-      weight_error += h.weights[best] * std::exp(h.scores[at] - h.scores[best]);
+      weight_error += (1.0 + relative) * h.weights[best] * std::exp(h.scores[at] - h.scores[best]);
     for (int64_t i = 0; i < a_.v_dim; ++i)
       tolerance[static_cast<size_t>(i)] += weight_error * std::fabs(h.v[t * v_stride() + i]);
   }
