@@ -57,11 +57,7 @@ SamplingParams SamplingOptions::resolve() const {
   return result;
 }
 
-namespace {
-
 Format cache_format(const std::string& name) { return name == "q8" ? Format::q8_0 : *format_from_name(name); }
-
-}  // namespace
 
 Session::Session(const ModelOptions& options)
     : start(seconds_now()),
@@ -73,7 +69,7 @@ Session::Session(const ModelOptions& options)
   if (options.page_tokens < 1 || options.page_tokens > (1 << 20))
     throw UsageError("--page-tokens", "a whole number from 1 to 1048576", fmt::format("{}", options.page_tokens));
   if (options.v_top < 0) throw UsageError("--v-top", "a whole number >= 0", fmt::format("{}", options.v_top));
-  if (const TokenizerSpec* spec = model.source.tokenizer()) tokenizer.emplace(*spec);
+  if (std::optional<TokenizerSpec> spec = model.source.tokenizer()) tokenizer.emplace(std::move(*spec));
   if (tokenizer && tokenizer->vocab_size() > model.config.vocab)
     throw Error(options.model, fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", model.config.vocab),
                 fmt::format("{}", tokenizer->vocab_size()));

@@ -22,6 +22,9 @@ struct ModelOptions {
   void declare(Cli& cli);
 };
 
+// A cache format by the name the command line has for it.
+Format cache_format(const std::string& name);
+
 struct SamplingOptions {
   SamplingParams params;
   std::vector<std::string> logit_bias;  // "ID=BIAS"

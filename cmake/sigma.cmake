@@ -1,7 +1,7 @@
 # Flags every target of the project shares, and the one function that declares a layer.
 
 add_library(sigma_flags INTERFACE)
-target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
                                              -Werror=return-type -fno-math-errno -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(sigma_flags INTERFACE -Wno-restrict)  # false alarms about std::string's + (GCC bug 105651)

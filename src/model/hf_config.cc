@@ -56,6 +56,13 @@ class Reader {
     if (!value->is_number()) throw Error(where_, fmt::format("a number at {}", key), shown(*value));
     return value->get<double>();
   }
+  std::vector<float> numbers(const char* key) {
+    const Json* value = find(key);
+    const bool good = value != nullptr && value->is_array() &&
+                      std::all_of(value->begin(), value->end(), [](const Json& x) { return x.is_number(); });
+    if (!good) throw Error(where_, fmt::format("a list of numbers at {}", key), value == nullptr ? "none" : shown(*value));
+    return value->get<std::vector<float>>();
+  }
   bool boolean(const char* key, bool fallback) {
     const Json* value = find(key);
     if (value == nullptr) return fallback;
@@ -110,8 +117,11 @@ void read_scaling(Rope& rope, const Json& json, const std::string& where) {
     rope.low_freq_factor = scaling.number("low_freq_factor", 1.0);
     rope.high_freq_factor = scaling.number("high_freq_factor", 4.0);
     rope.original_max_tokens = scaling.number("original_max_position_embeddings", 8192.0);
+  } else if (kind == "divisors") {
+    rope.scaling = Rope::Scaling::divisors;
+    rope.divisors = scaling.numbers("divisors");
   } else if (kind != "default") {
-    throw Error(where, "a RoPE scaling of type default, linear or llama3", printable(kind));
+    throw Error(where, "a RoPE scaling of type default, linear, llama3 or divisors", printable(kind));
   }
   scaling.refuse_unread();
 }
@@ -218,8 +228,6 @@ ModelConfig config_from_hf(const Json& json, const std::string& where) {
 
 Json config_to_hf(const ModelConfig& c) {
   const AttentionShape& a = c.attn;
-  if (c.rope.scaling == Rope::Scaling::divisors)
-    throw Error("config.json", "RoPE scaling with a Hugging Face form (linear, llama3)", "a list of divisors");
   std::string architecture = c.family;
   architecture[0] = static_cast<char>(architecture[0] - 'a' + 'A');
   Json j = {{"architectures", {architecture + "ForCausalLM"}}, {"model_type", c.family}};
@@ -249,6 +257,8 @@ Json config_to_hf(const ModelConfig& c) {
                          {"low_freq_factor", c.rope.low_freq_factor},
                          {"high_freq_factor", c.rope.high_freq_factor},
                          {"original_max_position_embeddings", static_cast<int64_t>(c.rope.original_max_tokens)}};
+  if (c.rope.scaling == Rope::Scaling::divisors)  // our own: from a GGUF file whose scaling has no published name
+    j["rope_scaling"] = {{"rope_type", "divisors"}, {"divisors", c.rope.divisors}};
   j["rms_norm_eps"] = c.norm_eps;
   if (c.family != "qwen2") j["attention_bias"] = c.attention_bias != AttentionBias::none;
   j["hidden_act"] = "silu";

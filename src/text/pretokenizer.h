@@ -14,4 +14,7 @@ WordEnd word_end_function(PreTokenizer pre);
 // Its regular expression, as files spell it (SmolLM2's is GPT-2's, applied between digits).
 std::string_view pattern_of(PreTokenizer pre);
 
+// "gpt2", "smollm", "llama3", "qwen2"
+const char* pre_tokenizer_name(PreTokenizer pre);
+
 }  // namespace sigma
