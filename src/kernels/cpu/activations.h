@@ -1,11 +1,5 @@
 // Activations as the tile kernels read them. Rows are grouped in tiles of R rows; a tile holds ceil(cols / 32) blocks
-// of 32 k, the rows interleaved so that a kernel reads it front to back:
-//
-//   q8     s8 q[8][R][4], f32 d[R], f32 dsum[R], i32 bias[R], i32 bias0[R]
-//          x = d * q (d = max|x| / 127 of the block, q rounded to nearest even); dsum = d * sum(q); bias = -128 *
-//          sum(q), what products with weights biased by 128 start from; bias0: of the first 16 alone
-//   bf16   bf16 x[16][R][2]
-//   f32    f32 x[32][R]
+// of 32 k, the rows interleaved so that a kernel reads it front to back.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +13,25 @@ enum class Activations : int { q8, bf16, f32 };
 inline constexpr int kActivationKinds = 3;
 inline constexpr int kMaxTileRows = 6;
 
+// x[r] = d[r] * q[..][r][..], d = max|x[r]| / 127, q rounded to nearest even.
+template <int R>
+struct Q8Rows {
+  int8_t q[8][R][4];               // [k / 4][r][k % 4]
+  float d[R], dsum[R];             // dsum = d * sum(q)
+  int32_t bias[R], first_bias[R];  // -128 * sum(q), where sums with weights biased by 128 start; of k < 16 alone
+};
+template <int R>
+struct Bf16Rows {
+  bf16 x[16][R][2];  // [k / 2][r][k % 2], rounded to nearest even
+};
+template <int R>
+struct F32Rows {
+  float x[32][R];
+};
+
 // Bytes of one row's share of a block.
-inline constexpr int64_t kActivationBytes[kActivationKinds] = {48, 64, 128};
+inline constexpr int64_t kActivationBytes[kActivationKinds] = {sizeof(Q8Rows<1>), sizeof(Bf16Rows<1>),
+                                                               sizeof(F32Rows<1>)};
 
 // Rows cut into as few tiles as possible, of sizes that differ by one at most.
 struct Tiling {

@@ -25,7 +25,7 @@ struct Job {
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// out[0..rows, first..first + count) from a tile's accumulators [rows, 32].
+// out[r, first..first + 32) from a tile's accumulators [rows, 32]; the last panel may have fewer columns.
 void finish(const MatmulJob& job, const float* acc, int64_t row, int rows, int64_t first) {
   const int64_t count = smaller(kPanel, job.w->rows - first);
   for (int r = 0; r < rows; ++r) {
@@ -33,9 +33,9 @@ void finish(const MatmulJob& job, const float* acc, int64_t row, int rows, int64
     for (int64_t i = 0; i < count; i += kLanes) {
       const int n = static_cast<int>(smaller(kLanes, count - i));
       F32 v = load(acc + r * kPanel + i);
-      if (job.bias != nullptr) v = v + load_n(job.bias + first + i, n);
-      if (job.store == Store::add) v = load_n(out + i, n) + v;
-      store_n(out + i, v, n);
+      if (job.bias != nullptr) v = v + load_some(job.bias + first + i, n);
+      if (job.store == Store::add) v = load_some(out + i, n) + v;
+      store_some(out + i, v, n);
     }
   }
 }
@@ -45,10 +45,9 @@ void panel_times_tiles(const Job& job, int64_t panel, const Tiling& tiling, int6
   const LayoutKernels& kernels = *job.kernels;
   const int64_t blocks = ceil_div(job.job->w->cols, kBlock);
   const std::byte* w = job.job->w->storage.data() + panel * blocks * kernels.block_bytes;
-  const int64_t chunk = end - begin == 1 ? blocks : kernels.chunk_blocks;
   const int64_t first_row = tiling.first_row(begin);
-  for (int64_t b = 0; b < blocks; b += chunk) {
-    const int64_t count = smaller(chunk, blocks - b);
+  for (int64_t b = 0; b < blocks; b += kernels.chunk_blocks) {
+    const int64_t count = smaller(kernels.chunk_blocks, blocks - b);
     for (int64_t t = begin; t < end; ++t) {
       const int64_t row = tiling.first_row(t);
       const int rows = tiling.rows(t);

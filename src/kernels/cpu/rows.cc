@@ -28,15 +28,6 @@ inline void for_vectors(int64_t n, const F& f) {
   if (i < n) f(i, static_cast<int>(n - i));
 }
 
-inline F32 load_some(const float* p, int n) { return n == kLanes ? load(p) : load_n(p, n); }
-inline void store_some(float* p, F32 v, int n) {
-  if (n == kLanes) {
-    store(p, v);
-  } else {
-    store_n(p, v, n);
-  }
-}
-
 // sum_i x[i]^2 in four interleaved sums.
 float sum_of_squares(const float* x, int64_t n) {
   F32 sums[4] = {zero_f32(), zero_f32(), zero_f32(), zero_f32()};

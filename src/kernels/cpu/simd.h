@@ -12,7 +12,7 @@
 //   set_raw(p)                          4 bytes at p in every lane
 //   fma(a, b, c)                        a * b + c, fused where the ISA has it
 //   max(a, b), min(a, b)                b where either is NaN (NEON: NaN)
-//   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order; max, max_of of I32 too
+//   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order; max, max_of, sum of I32 too
 //   select_lt(a, b, x, y)               lane-wise a < b ? x : y
 //   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
 //   store_bf16_fast(p, a, b)            2 * kLanes values to nearest even; subnormals may become 0

@@ -78,6 +78,7 @@ inline float max_of(F32 v) {
 }
 inline I32 max(I32 a, I32 b) { return (I32)_mm512_max_epi32((__m512i)a, (__m512i)b); }
 inline int32_t max_of(I32 v) { return _mm512_reduce_max_epi32((__m512i)v); }
+inline int32_t sum(I32 v) { return _mm512_reduce_add_epi32((__m512i)v); }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }

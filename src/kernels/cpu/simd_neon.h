@@ -77,6 +77,7 @@ inline float sum(F32 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline float max_of(F32 v) { return vmaxvq_f32(v); }
 inline I32 max(I32 a, I32 b) { return vmaxq_s32(a, b); }
 inline int32_t max_of(I32 v) { return vmaxvq_s32(v); }
+inline int32_t sum(I32 v) { return vaddvq_s32(v); }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 inline uint32_t lanes_ge(F32 a, F32 b) {
   constexpr uint32_t bits[kLanes] = {1, 2, 4, 8};

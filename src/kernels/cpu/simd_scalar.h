@@ -83,6 +83,7 @@ inline int32_t max_of(I32 v) {
   const int32_t a = v[0] > v[2] ? v[0] : v[2], b = v[1] > v[3] ? v[1] : v[3];
   return a > b ? a : b;
 }
+inline int32_t sum(I32 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
 inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) {
   const I32 m = a < b;
   return as_f32((m & as_i32(x)) | (~m & as_i32(y)));

@@ -11,117 +11,120 @@ constexpr int kTogether = kRegisters == 32 ? 2 : 1;  // of them in one pass of a
 constexpr int kTogetherPlain = 2;                    // and of a floating-point one, which has half the accumulators
 constexpr int64_t kL1 = 24 << 10;                    // bytes of a panel that one chunk may take
 
-// How a quantised block gives its weights. quads(w, g, v): k = 4g .. 4g+3 of outputs v * kLanes ...; d, m likewise.
-// kLow: quads are below 128 (so that a cheaper dot product is exact), kBias: their zero, kMin: has m.
-struct Q8 : PackedQ8 {
-  static constexpr int kBias = 128;
-  static constexpr bool kMin = false;
-};
-struct Q4 : PackedQ4 {
-  static constexpr int kBias = 8;
-  static constexpr bool kMin = false;
-};
-struct Q4Min : PackedQ4Min {
-  static constexpr int kBias = 0;
-  static constexpr bool kMin = true;
-};
-
-// acc + the products of quad g of R rows (`a`: s8 [8][R][4]) with the weights `u` of outputs of one vector.
-template <int R, int V, class Dot>
-inline void dot_rows(I32 (&acc)[R][V], int v, I32 u, const std::byte* a, int g, Dot dot) {
+template <int R, int V>
+inline void load_accumulators(F32 (&out)[R][V], const float* acc, int v0, bool first) {
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) acc[r][v] = dot(acc[r][v], u, set_raw(a + (g * R + r) * 4));
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) out[r][v] = first ? zero_f32() : load(acc + r * kPanel + (v0 + v) * kLanes);
 }
 
-// sum(q a) over one block, exact: weights biased by W::kBias start from -kBias * sum(a) = bias * kBias / 128.
+template <int R, int V>
+inline void store_accumulators(float* acc, const F32 (&out)[R][V], int v0) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) store(acc + r * kPanel + (v0 + v) * kLanes, out[r][v]);
+}
+
+// A quantised block: its zero point (weights biased by kBias), the parts with a d of their own, whether it has an m.
+struct Q8 : PackedQ8 {
+  static constexpr int kBias = 128, kParts = 1;
+  static constexpr bool kMin = false;
+  F32 scale(int, int at) const { return load_f16(d + at); }
+};
+struct Q4 : PackedQ4 {
+  static constexpr int kBias = 8, kParts = 1;
+  static constexpr bool kMin = false;
+  F32 scale(int, int at) const { return load_f16(d + at); }
+};
+struct Q4Min : PackedQ4Min {
+  static constexpr int kBias = 0, kParts = 1;
+  static constexpr bool kMin = true;
+  F32 scale(int, int at) const { return load_f16(d + at); }
+  F32 min(int at) const { return load_f16(m + at); }
+};
+struct Q8Wide : PackedQ8Wide {
+  static constexpr int kBias = 128, kParts = 2;
+  static constexpr bool kMin = true;
+  F32 scale(int part, int at) const { return load(d[part] + at); }
+  F32 min(int at) const { return load(m + at); }
+};
+
+// What the sums of one part of a block of W start from.
+template <class W, int R>
+inline I32 start(const Q8Rows<R>& x, int part, int r) {
+  if constexpr (W::kBias == 0) return zero_i32();
+  if constexpr (W::kBias == 8) return set(x.bias[r]) >> 4;
+  if constexpr (W::kParts == 1) return set(x.bias[r]);
+  return part == 0 ? set(x.first_bias[r]) : set(x.bias[r]) - set(x.first_bias[r]);
+}
+
+// products[r][v] = sum of (q_w - kBias) q_x over one part of a block, exact.
 template <class W, int R, int V>
-inline void dot_block(I32 (&acc)[R][V], const W& w, int v0, const std::byte* a) {
-  const auto* bias = reinterpret_cast<const int32_t*>(a + R * (kBlock + 8));
+inline void dot_block(I32 (&products)[R][V], const W& w, int v0, const Q8Rows<R>& x, int part) {
 #pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-    I32 start = zero_i32();
-    if constexpr (W::kBias == 128) start = set(bias[r]);
-    if constexpr (W::kBias == 8) start = set(bias[r]) >> 4;
-    for (int v = 0; v < V; ++v) acc[r][v] = start;
-  }
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) products[r][v] = start<W>(x, part, r);
   if constexpr (W::kBias == 128) {
+    constexpr int kGroups = 8 / W::kParts;
 #pragma GCC unroll 8
-    for (int g = 0; g < 8; ++g)
-      for (int v = 0; v < V; ++v)
-        dot_rows(acc, v, load_raw(w.q[g][(v0 + v) * kLanes]), a, g,
-                 [](I32 s, I32 x, I32 y) { return dot_u8s8(s, x, y); });
+    for (int i = 0; i < kGroups; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) {
+        const int g = part * kGroups + i;
+        const I32 u = load_raw(w.q[g][(v0 + v) * kLanes]);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) products[r][v] = dot_u8s8(products[r][v], u, set_raw(x.q[g][r]));
+      }
   } else {
     const I32 low = set(0x0f0f0f0f);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int g = 0; g < 4; ++g)
+#pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
         const I32 both = load_raw(w.q[g][(v0 + v) * kLanes]);
-        const auto dot = [](I32 s, I32 x, I32 y) { return dot_u7s8(s, x, y); };
-        dot_rows(acc, v, both & low, a, g, dot);
-        dot_rows(acc, v, (both >> 4) & low, a, g + 4, dot);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) products[r][v] = dot_u7s8(products[r][v], both & low, set_raw(x.q[g][r]));
+        const I32 high = (both >> 4) & low;
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) products[r][v] = dot_u7s8(products[r][v], high, set_raw(x.q[g + 4][r]));
       }
   }
 }
 
-// out += (d_w d_a) sum(q a) (+ m_w d_a sum(a)) block by block.
+// acc += d_w d_x sum(q_w q_x) (+ m_w d_x sum(q_x)), part by part, block by block.
 template <class W, int R>
-void quantised_tile(float* acc, const std::byte* a, const std::byte* weights, int64_t blocks, bool first) {
+void quantised_tile(float* acc, const std::byte* activations, const std::byte* weights, int64_t blocks, bool first) {
   constexpr int V = kTogether;
-  const auto* panel = reinterpret_cast<const W*>(weights);
+  const auto* w = reinterpret_cast<const W*>(weights);
+  const auto* x = reinterpret_cast<const Q8Rows<R>*>(activations);
   for (int v0 = 0; v0 < kVectors; v0 += V) {
     F32 out[R][V];
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) out[r][v] = first ? zero_f32() : load(acc + r * kPanel + (v0 + v) * kLanes);
-    const std::byte* x = a;
-    for (int64_t b = 0; b < blocks; ++b, x += R * kActivationBytes[0]) {
-      const W& w = panel[b];
-      I32 products[R][V];
-      dot_block(products, w, v0, x);
-      const auto* d = reinterpret_cast<const float*>(x + R * kBlock);
-      for (int v = 0; v < V; ++v) {
-        const F32 dw = load_f16(w.d + (v0 + v) * kLanes);
+    load_accumulators(out, acc, v0, first);
+    for (int64_t b = 0; b < blocks; ++b) {
+#pragma GCC unroll 2
+      for (int part = 0; part < W::kParts; ++part) {
+        I32 products[R][V];
+        dot_block(products, w[b], v0, x[b], part);
 #pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) out[r][v] = fma(to_f32(products[r][v]), dw * set(d[r]), out[r][v]);
-        if constexpr (W::kMin) {
-          const F32 mw = load_f16(w.m + (v0 + v) * kLanes);
+        for (int v = 0; v < V; ++v) {
+          const F32 scale = w[b].scale(part, (v0 + v) * kLanes);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) out[r][v] = fma(mw, set(d[R + r]), out[r][v]);
+          for (int r = 0; r < R; ++r) out[r][v] = fma(to_f32(products[r][v]), scale * set(x[b].d[r]), out[r][v]);
+        }
+      }
+      if constexpr (W::kMin) {
+#pragma GCC unroll 8
+        for (int v = 0; v < V; ++v) {
+          const F32 min = w[b].min((v0 + v) * kLanes);
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r) out[r][v] = fma(min, set(x[b].dsum[r]), out[r][v]);
         }
       }
     }
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) store(acc + r * kPanel + (v0 + v) * kLanes, out[r][v]);
-  }
-}
-
-// q8_wide: the two halves of a block have their own d.
-template <int R>
-void wide_tile(float* acc, const std::byte* a, const std::byte* weights, int64_t blocks, bool first) {
-  const auto* panel = reinterpret_cast<const PackedQ8Wide*>(weights);
-  for (int v = 0; v < kVectors; ++v) {
-    F32 out[R];
-    for (int r = 0; r < R; ++r) out[r] = first ? zero_f32() : load(acc + r * kPanel + v * kLanes);
-    const std::byte* x = a;
-    for (int64_t b = 0; b < blocks; ++b, x += R * kActivationBytes[0]) {
-      const PackedQ8Wide& w = panel[b];
-      const auto* d = reinterpret_cast<const float*>(x + R * kBlock);
-      const auto* bias = reinterpret_cast<const int32_t*>(d + 2 * R);
-      for (int half = 0; half < 2; ++half) {
-        I32 products[R][1];
-        for (int r = 0; r < R; ++r) products[r][0] = set(half == 0 ? bias[R + r] : bias[r] - bias[R + r]);
-#pragma GCC unroll 4
-        for (int g = half * 4; g < half * 4 + 4; ++g)
-          dot_rows(products, 0, load_raw(w.q[g][v * kLanes]), x, g,
-                   [](I32 s, I32 p, I32 q) { return dot_u8s8(s, p, q); });
-        const F32 dw = load(w.d[half] + v * kLanes);
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) out[r] = fma(to_f32(products[r][0]), dw * set(d[r]), out[r]);
-      }
-      const F32 mw = load(w.m + v * kLanes);
-#pragma GCC unroll 8
-      for (int r = 0; r < R; ++r) out[r] = fma(mw, set(d[R + r]), out[r]);
-    }
-    for (int r = 0; r < R; ++r) store(acc + r * kPanel + v * kLanes, out[r]);
+    store_accumulators(acc, out, v0);
   }
 }
 
@@ -151,58 +154,53 @@ struct F32Weights {
   }
 };
 
+// acc += w x, k by k (bf16: pair by pair).
 template <class W, int R>
-void plain_tile(float* acc, const std::byte* a, const std::byte* weights, int64_t blocks, bool first) {
+void plain_tile(float* acc, const std::byte* activations, const std::byte* weights, int64_t blocks, bool first) {
   constexpr int V = kTogetherPlain;
-  const auto* panel = reinterpret_cast<const typename W::Packed*>(weights);
+  const auto* w = reinterpret_cast<const typename W::Packed*>(weights);
   for (int v0 = 0; v0 < kVectors; v0 += V) {
     F32 out[R][V];
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) out[r][v] = first ? zero_f32() : load(acc + r * kPanel + (v0 + v) * kLanes);
-    const std::byte* x = a;
+    load_accumulators(out, acc, v0, first);
+    const std::byte* x = activations;
     for (int64_t b = 0; b < blocks; ++b) {
 #pragma GCC unroll 4
       for (int step = 0; step < W::kSteps; ++step, x += R * 4) {
-        for (int v = 0; v < V; ++v) {
-          const auto w = W::load_weights(panel[b], step, v0 + v);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) out[r][v] = W::multiply_add(out[r][v], w, x + r * 4);
+        for (int v = 0; v < V; ++v) {
+          const auto weight = W::load_weights(w[b], step, v0 + v);
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r) out[r][v] = W::multiply_add(out[r][v], weight, x + r * 4);
         }
       }
     }
-    for (int r = 0; r < R; ++r)
-      for (int v = 0; v < V; ++v) store(acc + r * kPanel + (v0 + v) * kLanes, out[r][v]);
+    store_accumulators(acc, out, v0);
   }
 }
 
 template <class W>
 constexpr LayoutKernels quantised() {
   return {Activations::q8,
-          kActivationBytes[0],
+          kActivationBytes[static_cast<int>(Activations::q8)],
           sizeof(W),
           kL1 / static_cast<int64_t>(sizeof(W)),
           {nullptr, quantised_tile<W, 1>, quantised_tile<W, 2>, quantised_tile<W, 3>, quantised_tile<W, 4>,
            quantised_tile<W, 5>, quantised_tile<W, 6>}};
 }
-constexpr LayoutKernels wide() {
-  return {Activations::q8,
-          kActivationBytes[0],
-          sizeof(PackedQ8Wide),
-          kL1 / static_cast<int64_t>(sizeof(PackedQ8Wide)),
-          {nullptr, wide_tile<1>, wide_tile<2>, wide_tile<3>, wide_tile<4>, wide_tile<5>, wide_tile<6>}};
-}
+
 template <class W>
 constexpr LayoutKernels plain() {
+  constexpr int64_t bytes = sizeof(typename W::Packed);
   return {W::kActivations,
           kActivationBytes[static_cast<int>(W::kActivations)],
-          sizeof(typename W::Packed),
-          kL1 / static_cast<int64_t>(sizeof(typename W::Packed)),
+          bytes,
+          kL1 / bytes,
           {nullptr, plain_tile<W, 1>, plain_tile<W, 2>, plain_tile<W, 3>, plain_tile<W, 4>, plain_tile<W, 5>,
            plain_tile<W, 6>}};
 }
 
 // In the order of Layout.
-constexpr LayoutKernels kLayouts[] = {quantised<Q8>(), quantised<Q4>(), quantised<Q4Min>(), wide(),
+constexpr LayoutKernels kLayouts[] = {quantised<Q8>(), quantised<Q4>(), quantised<Q4Min>(), quantised<Q8Wide>(),
                                       plain<Bf16>(),   plain<F16>(),    plain<F32Weights>()};
 
 }  // namespace
