@@ -8,7 +8,6 @@
 #include "base/progress.h"
 #include "model/hub_cache.h"
 #include "net/http.h"
-#include "net/url.h"
 
 namespace sigma {
 

@@ -1,29 +1,34 @@
 #include "net/http.h"
 
-#include <httplib.h>
-#include <netdb.h>
+#include <curl/curl.h>
 #include <pthread.h>
 
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <ctime>
 #include <exception>
 #include <memory>
 #include <thread>
 
-#include "net/url.h"
-
 namespace sigma {
 
 namespace {
 
-constexpr int kMaxRedirects = 10;
-constexpr uint64_t kProgress = uint64_t{1} << 20;  // an attempt that gained this much does not count as a failure
-constexpr std::chrono::seconds kConnectTimeout{10};
+constexpr long kMaxRedirects = 10;
+constexpr long kConnectSeconds = 10;
 constexpr std::chrono::seconds kLongestWait{30};
+constexpr uint64_t kProgress = uint64_t{1} << 20;  // an attempt that gained this much does not count as a failure
 
-// Writing to a connection that the other side closed raises SIGPIPE, which would end the program: held back in this
+struct FreeHandle {
+  void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+};
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+};
+
+// Writing to a connection that the other side closed may raise SIGPIPE, which would end the program: held back in this
 // thread while a request is under way, and dropped.
 class NoSigpipe {
  public:
@@ -48,23 +53,16 @@ class NoSigpipe {
   bool was_pending_;
 };
 
-// How one attempt ended.
-struct Outcome {
-  int status = 0;                 // 0: no answer
-  std::string location, message;  // headers Location and X-Error-Message
-  std::chrono::seconds wait{0};   // header Retry-After
-  std::string failure;            // why there was no answer, or not all of it; empty when all went well
-  bool transient = false;         // whether trying again may help
-};
-
-// The body on its way: what came, what is expected.
+// The resource on its way: what came, what is expected.
 struct Transfer {
   const HttpRequest& request;
   const std::function<void(std::string_view)>& sink;
   std::string where;
-  uint64_t received;                // bytes of the resource that sink has, request.offset included
-  uint64_t skip = 0;                // bytes of this answer that sink has already
-  std::optional<uint64_t> total{};  // size of the resource, once known
+  CURL* handle;
+  uint64_t received;               // bytes that are done with, request.offset included
+  bool begun = false;              // whether this attempt's headers have been looked at
+  uint64_t skip = 0;               // bytes of this attempt's body that are done with already
+  std::exception_ptr thrown = {};  // exceptions do not pass through the library
 };
 
 std::optional<uint64_t> parse_number(std::string_view text) {
@@ -74,14 +72,25 @@ std::optional<uint64_t> parse_number(std::string_view text) {
   return value;
 }
 
-// "bytes 5-9/10": the answer must begin where it was asked to, or the file would be put together wrongly.
-void check_range(Transfer& transfer, const std::string& range) {
+std::string header(CURL* handle, const char* name) {
+  curl_header* found = nullptr;
+  return curl_easy_header(handle, name, 0, CURLH_HEADER, -1, &found) == CURLHE_OK ? found->value : "";
+}
+
+int64_t status_of(CURL* handle) {
+  long status = 0;
+  curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
+  return status;
+}
+
+// "bytes 5-9/10": the answer must begin where it was asked to, or the file would be put together wrongly. Returns the
+// size of the whole resource, if it is said.
+std::optional<uint64_t> check_range(const Transfer& transfer, const std::string& range) {
   const size_t dash = range.find('-');
   const size_t slash = range.find('/');
   if (range.starts_with("bytes ") && dash != std::string::npos && slash != std::string::npos) {
-    const std::optional<uint64_t> first = parse_number(std::string_view(range).substr(6, dash - 6));
-    transfer.total = parse_number(std::string_view(range).substr(slash + 1));
-    if (first == transfer.received) return;
+    const std::string_view text = range;
+    if (parse_number(text.substr(6, dash - 6)) == transfer.received) return parse_number(text.substr(slash + 1));
   }
   throw Error(transfer.where, fmt::format("the bytes from {} on", transfer.received),
               "Content-Range '" + printable(range) + "'");
@@ -89,30 +98,30 @@ void check_range(Transfer& transfer, const std::string& range) {
 
 void check_size(const Transfer& transfer, uint64_t bytes) {
   const HttpRequest& request = transfer.request;
-  if (request.size) {
-    if (bytes != *request.size) {
-      throw Error(transfer.where, fmt::format("{} bytes", *request.size), fmt::format("{} bytes", bytes));
-    }
-  } else if (bytes > request.limit) {
-    throw Error(transfer.where, fmt::format("at most {} bytes", request.limit), fmt::format("{} bytes", bytes));
-  }
+  if (request.size ? bytes == *request.size : bytes <= request.limit) return;
+  throw Error(transfer.where,
+              request.size ? fmt::format("{} bytes", *request.size) : fmt::format("at most {} bytes", request.limit),
+              fmt::format("{} bytes", bytes));
 }
 
-// Looks at the headers of a 200 or 206.
-void begin_body(Transfer& transfer, const httplib::Response& response) {
-  transfer.total.reset();
+// Looks at the headers of a success, once per attempt.
+void begin_body(Transfer& transfer) {
+  transfer.begun = true;
   transfer.skip = 0;
-  if (response.status == 206) {
-    check_range(transfer, response.get_header_value("Content-Range"));
+  std::optional<uint64_t> total;
+  if (status_of(transfer.handle) == 206) {
+    total = check_range(transfer, header(transfer.handle, "Content-Range"));
   } else {
     transfer.skip = transfer.received;  // the server sends all of it again
-    transfer.total = parse_number(response.get_header_value("Content-Length"));
+    curl_off_t length = -1;
+    curl_easy_getinfo(transfer.handle, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    if (length >= 0) total = static_cast<uint64_t>(length);
   }
-  if (transfer.total) check_size(transfer, *transfer.total);
+  if (total) check_size(transfer, *total);
 }
 
 void take_body(Transfer& transfer, std::string_view bytes) {
-  const size_t known = static_cast<size_t>(std::min<uint64_t>(transfer.skip, bytes.size()));
+  const auto known = static_cast<size_t>(std::min<uint64_t>(transfer.skip, bytes.size()));
   transfer.skip -= known;
   bytes.remove_prefix(known);
   const uint64_t most = transfer.request.size.value_or(transfer.request.limit);
@@ -123,174 +132,138 @@ void take_body(Transfer& transfer, std::string_view bytes) {
   transfer.received += bytes.size();
 }
 
-// Why a connection could not be made, in words, and whether it may be made later.
-void explain_connection(Outcome& outcome, const std::string& host) {
-  addrinfo* addresses = nullptr;
-  const int error = getaddrinfo(host.c_str(), nullptr, nullptr, &addresses);
-  if (addresses != nullptr) freeaddrinfo(addresses);
-  outcome.transient = error == 0 || error == EAI_AGAIN;
-  outcome.failure = error == 0 ? "no connection to " + host
-                               : "host name " + host + " not found (" + std::string(gai_strerror(error)) + ")";
-}
-
-void explain(Outcome& outcome, httplib::Error error, const std::string& host) {
-  switch (error) {
-    case httplib::Error::Connection:
-      explain_connection(outcome, host);
-      return;
-    case httplib::Error::SSLServerVerification:
-      outcome.failure = "a certificate that this machine does not trust";
-      return;
-    case httplib::Error::SSLLoadingCerts:
-      outcome.failure = "no certificates of authorities on this machine (package ca-certificates)";
-      return;
-    case httplib::Error::SSLConnection:
-      outcome.failure = "no TLS connection";
-      outcome.transient = true;
-      return;
-    default:
-      outcome.failure = error == httplib::Error::ConnectionTimeout ? "no connection in time" : "a connection cut short";
-      outcome.transient = true;
+size_t on_body(const char* data, size_t, size_t size, void* user) {
+  Transfer& transfer = *static_cast<Transfer*>(user);
+  try {
+    if (!transfer.begun) begin_body(transfer);
+    take_body(transfer, {data, size});
+    return size;
+  } catch (...) {
+    transfer.thrown = std::current_exception();
+    return CURL_WRITEFUNC_ERROR;
   }
 }
 
-std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Url& proxy, std::chrono::seconds silence) {
-  std::unique_ptr<httplib::ClientImpl> client;
-  if (url.scheme == "https") {
-    client = std::make_unique<httplib::SSLClient>(url.host, url.port);
-    client->enable_server_certificate_verification(true);
-  } else {
-    client = std::make_unique<httplib::ClientImpl>(url.host, url.port);
-  }
-  client->set_connection_timeout(kConnectTimeout);
-  client->set_read_timeout(silence);
-  client->set_write_timeout(silence);
-  client->set_follow_location(false);
-  client->set_decompress(false);
-  client->set_url_encode(false);
-  if (!proxy.host.empty()) {
-    client->set_proxy(proxy.host, proxy.port);
-    const size_t colon = std::min(proxy.user.find(':'), proxy.user.size());
-    if (!proxy.user.empty()) {
-      client->set_proxy_basic_auth(proxy.user.substr(0, colon),
-                                   proxy.user.substr(std::min(colon + 1, proxy.user.size())));
-    }
-  }
-  return client;
-}
-
-// One request; the body's bytes go to the sink.
-Outcome attempt(const Url& url, const HttpHeaders& headers, Transfer& transfer) {
-  const Url proxy = proxy_for(url);
-  const std::unique_ptr<httplib::ClientImpl> client = make_client(url, proxy, transfer.request.silence);
-  httplib::Headers sent = {{"User-Agent", "sigma"}, {"Accept-Encoding", "identity"}};
-  for (const auto& [name, value] : headers) sent.emplace(name, value);
-  if (transfer.received > 0) sent.emplace("Range", fmt::format("bytes={}-", transfer.received));
-
-  Outcome outcome;
-  std::exception_ptr thrown;  // exceptions do not pass through the library
-  const auto guarded = [&](const auto& step) {
-    try {
-      step();
+bool may_pass(CURLcode code) {
+  switch (code) {
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_PARTIAL_FILE:
+    case CURLE_OPERATION_TIMEDOUT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_RECV_ERROR:
+    case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM:
       return true;
-    } catch (...) {
-      thrown = std::current_exception();
+    default:
       return false;
-    }
-  };
-  const NoSigpipe guard;
-  const httplib::Result result = client->Get(
-      url.target, sent,
-      [&](const httplib::Response& response) {
-        outcome.status = response.status;
-        outcome.location = response.get_header_value("Location");
-        outcome.message = response.get_header_value("X-Error-Message");
-        const auto wait =
-            std::chrono::seconds(parse_number(response.get_header_value("Retry-After")).value_or(0) % 86400);
-        outcome.wait = std::min(wait, kLongestWait);
-        if (response.status != 200 && response.status != 206) return false;
-        return guarded([&] { begin_body(transfer, response); });
-      },
-      [&](const char* data, size_t size) { return guarded([&] {
-                                             take_body(transfer, {data, size});
-                                           }); });
-  if (thrown) std::rethrow_exception(thrown);
-  const bool success = outcome.status == 200 || outcome.status == 206;
-  if (success ? !result : outcome.status == 0) {
-    explain(outcome, result.error(), proxy.host.empty() ? url.host : proxy.host);
-  } else if (!success) {
-    outcome.transient = outcome.status == 408 || outcome.status == 429 || outcome.status >= 500;
-  } else if (const auto total = transfer.request.size ? transfer.request.size : transfer.total;
-             total && transfer.received < *total) {
-    outcome.failure = fmt::format("{} of {} bytes", transfer.received, *total);
-    outcome.transient = true;
-  }
-  return outcome;
-}
-
-void check_headers(const HttpHeaders& headers, const std::string& where) {
-  for (const auto& [name, value] : headers) {
-    const bool printable_value = std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
-    if (!printable_value) throw Error(where, "a printable value of the header " + name, "control characters in it");
   }
 }
 
-Url follow(const Url& from, const Outcome& outcome, HttpHeaders& headers) {
-  Url to = resolve_url(from, outcome.location);
-  if (from.scheme == "https" && to.scheme != "https") {
-    throw Error(from.shown(), "a redirect to a secure address", to.shown());
+template <class T>
+void set(CURL* handle, CURLoption option, T value) {
+  SIGMA_CHECK_EQ(static_cast<int>(curl_easy_setopt(handle, option, value)), 0);
+}
+
+// The options that hold for every attempt.
+void prepare(CURL* handle, const HttpRequest& request, const curl_slist* headers, char* message) {
+  set(handle, CURLOPT_URL, request.url.c_str());
+  set(handle, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(handle, CURLOPT_REDIR_PROTOCOLS_STR, request.url.starts_with("https:") ? "https" : "http,https");
+  set(handle, CURLOPT_FOLLOWLOCATION, 1L);
+  set(handle, CURLOPT_MAXREDIRS, kMaxRedirects);
+  set(handle, CURLOPT_FAILONERROR, 1L);
+  set(handle, CURLOPT_NOSIGNAL, 1L);
+  set(handle, CURLOPT_CONNECTTIMEOUT, kConnectSeconds);
+  set(handle, CURLOPT_LOW_SPEED_LIMIT, 1L);
+  set(handle, CURLOPT_LOW_SPEED_TIME, static_cast<long>(request.silence.count()));
+  set(handle, CURLOPT_USERAGENT, "sigma");
+  set(handle, CURLOPT_HTTPHEADER, headers);
+  set(handle, CURLOPT_ERRORBUFFER, message);
+  set(handle, CURLOPT_WRITEFUNCTION, &on_body);
+  if (const char* authorities = std::getenv("SSL_CERT_FILE"); authorities != nullptr && *authorities != '\0') {
+    set(handle, CURLOPT_CAINFO, authorities);
   }
-  if (to.origin() != from.origin()) {
-    std::erase_if(headers, [](const auto& header) {
-      std::string name = header.first;
-      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-      return name == "authorization" || name == "cookie";
-    });
+}
+
+std::unique_ptr<curl_slist, FreeList> header_list(const HttpRequest& request, const std::string& where) {
+  std::unique_ptr<curl_slist, FreeList> list;
+  for (const auto& [name, value] : request.headers) {
+    const bool sound = std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+    if (!sound) throw Error(where, "a printable value of the header " + name, "control characters in it");
+    curl_slist* longer = curl_slist_append(list.get(), (name + ": " + value).c_str());
+    SIGMA_CHECK(longer != nullptr);
+    list.release();
+    list.reset(longer);
   }
-  return to;
+  return list;
+}
+
+// The address as messages show it: no query (which may carry signatures), no password.
+std::string shown(const std::string& url) {
+  std::string text = url.substr(0, url.find_first_of("?#"));
+  const size_t host = text.find("://");
+  const size_t at = text.rfind('@', text.find('/', host == std::string::npos ? 0 : host + 3));
+  if (host != std::string::npos && at != std::string::npos && at > host) text.erase(host + 3, at - host - 2);
+  return printable(text, 200);
 }
 
 }  // namespace
 
-HttpStatusError::HttpStatusError(const std::string& where, int status, const std::string& message)
+HttpStatusError::HttpStatusError(const std::string& where, int64_t status, const std::string& message)
     : Error(where, "an answer with the status 200",
             fmt::format("the status {}{}{}", status, message.empty() ? "" : ": ", printable(message, 200))),
       status_(status) {}
 
 void http_get(const HttpRequest& request, const std::function<void(std::string_view)>& sink) {
-  const Url first = parse_url(request.url);
-  check_headers(request.headers, first.shown());
-  Transfer transfer{request, sink, first.shown(), request.offset};
-  Url url = first;
-  HttpHeaders headers = request.headers;
-  int failures = 0;
-  int redirects = 0;
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  SIGMA_CHECK_EQ(static_cast<int>(ready), 0);
+  const std::unique_ptr<CURL, FreeHandle> handle(curl_easy_init());
+  SIGMA_CHECK(handle != nullptr);
+  CURL* const h = handle.get();
+  Transfer transfer{
+      .request = request, .sink = sink, .where = shown(request.url), .handle = h, .received = request.offset};
+  const std::unique_ptr<curl_slist, FreeList> headers = header_list(request, transfer.where);
+  char message[CURL_ERROR_SIZE];
+  prepare(h, request, headers.get(), message);
+  set(h, CURLOPT_WRITEDATA, &transfer);
+
+  const NoSigpipe guard;
   std::chrono::milliseconds wait = request.back_off;
-  while (true) {
+  for (int failures = 0;;) {
     const uint64_t before = transfer.received;
-    const Outcome outcome = attempt(url, headers, transfer);
-    if (outcome.status >= 300 && outcome.status < 400 && !outcome.location.empty()) {
-      if (++redirects > kMaxRedirects)
-        throw Error(first.shown(), fmt::format("at most {} redirects", kMaxRedirects), "more");
-      url = follow(url, outcome, headers);
-      continue;
+    const std::string range = fmt::format("{}-", before);
+    set(h, CURLOPT_RANGE, before > 0 ? range.c_str() : nullptr);
+    transfer.begun = false;
+    message[0] = '\0';
+    CURLcode code = curl_easy_perform(h);
+    if (transfer.thrown) std::rethrow_exception(transfer.thrown);
+    const int64_t status = status_of(h);
+    if (code == CURLE_OK && status != 200 && status != 206) code = CURLE_HTTP_RETURNED_ERROR;
+    if (code == CURLE_OK) {
+      if (!transfer.begun) begin_body(transfer);  // an empty body
+      if (transfer.received >= request.size.value_or(0)) return;
+      code = CURLE_PARTIAL_FILE;
     }
-    const bool success = outcome.status == 200 || outcome.status == 206;
-    if (success && outcome.failure.empty()) return;
     if (transfer.received - before >= kProgress) {
       failures = 0;
       wait = request.back_off;
     }
-    if (!outcome.transient || ++failures >= request.attempts) {
-      if (outcome.status != 0 && !success) throw HttpStatusError(first.shown(), outcome.status, outcome.message);
-      throw Error(first.shown(), "an answer", outcome.failure);
+    const bool refused = code == CURLE_HTTP_RETURNED_ERROR;
+    const bool transient = refused ? status == 408 || status == 429 || status >= 500 : may_pass(code);
+    if (!transient || ++failures >= request.attempts) {
+      if (refused) throw HttpStatusError(transfer.where, status, header(h, "X-Error-Message"));
+      throw Error(transfer.where, "an answer", printable(*message != '\0' ? message : curl_easy_strerror(code), 200));
     }
-    std::this_thread::sleep_for(std::max<std::chrono::milliseconds>(wait, outcome.wait));
+    curl_off_t asked = 0;
+    curl_easy_getinfo(h, CURLINFO_RETRY_AFTER, &asked);
+    const auto pause =
+        std::min<std::chrono::milliseconds>(std::chrono::seconds(std::min<curl_off_t>(asked, 3600)), kLongestWait);
+    std::this_thread::sleep_for(std::max(wait, pause));
     wait *= 2;
-    // From the start again: where it was redirected to may have been an address for a moment only.
-    url = first;
-    headers = request.headers;
-    redirects = 0;
   }
 }
 
@@ -298,6 +271,19 @@ std::string http_get(const HttpRequest& request) {
   std::string body;
   http_get(request, [&](std::string_view bytes) { body += bytes; });
   return body;
+}
+
+std::string percent_encode(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (plain || std::string_view("-._~/").find(c) != std::string_view::npos) {
+      out += c;
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
 }
 
 }  // namespace sigma

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "model/hub_cache.h"
 #include "net/digest.h"
-#include "net/url.h"
+#include "net/http.h"
 #include "support/web_server.h"
 
 namespace sigma {
@@ -330,7 +330,8 @@ TEST_F(HubTest, NamesThatAreNoNamesAreRefused) {
                           "a/b:../c", "a/b:/c", "a b/c", "a/b@x y", ".a/b", "a/.b", "a/b\n", "https://host/a"}) {
     EXPECT_THROW(parse_model_name(bad), Error) << bad;
     EXPECT_THROW(remove_model(settings(), bad), Error) << bad;
-    if (!fs::exists(bad)) EXPECT_THROW(resolve_model(bad, settings()), Error) << bad;
+    if (fs::exists(bad)) continue;
+    EXPECT_THROW(resolve_model(bad, settings()), Error) << bad;
   }
   EXPECT_THROW(remove_model(settings(), "org/model"), Error);
   EXPECT_THROW(remove_model(settings(), "smollm2"), Error);

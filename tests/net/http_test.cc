@@ -176,23 +176,46 @@ TEST_F(Http, PassingTroubleIsTriedAgain) {
   EXPECT_EQ(server.requests().size(), 8U);
 }
 
+TEST_F(Http, LocationsAreTakenAsTheyAre) {
+  WebServer server([](const auto& request, auto& response) {
+    if (request.path == "/from") return response.set_redirect("/to%20?signature=%2F%2B%20");
+    response.set_content(request.target, "text/plain");
+  });
+  EXPECT_EQ(http_get(to(server.url("/from"))), "/to%20?signature=%2F%2B%20");
+}
+
+TEST_F(Http, MessagesHideSecrets) {
+  const std::string message = failure_of(to("http://me:secret@127.0.0.1:1/path?signature=x"));
+  EXPECT_EQ(message.find("[http://127.0.0.1:1/path] expected an answer"), 0U) << message;
+  EXPECT_EQ(message.find("secret"), std::string::npos);
+  for (const char* bad : {"", "127.0.0.1:1", "ftp://127.0.0.1:1/", "file:///etc/passwd", "http://", "http://a b/",
+                          "http://127.0.0.1:99999/", "http://127.0.0.1:1/\r\nHost: b"}) {
+    EXPECT_NE(failure_of(to(bad)), "no failure") << bad;
+  }
+}
+
+TEST_F(Http, PathsAreEncoded) {
+  EXPECT_EQ(percent_encode("a/b-._~9"), "a/b-._~9");
+  EXPECT_EQ(percent_encode("a b?#%\xc3\xa9"), "a%20b%3F%23%25%C3%A9");
+}
+
 TEST_F(Http, SilentServersAreLeft) {
   WebServer server([](const auto&, auto&) { std::this_thread::sleep_for(1500ms); });
   HttpRequest request = to(server.url("/"));
   request.silence = 1s;
   request.attempts = 1;
-  EXPECT_NE(failure_of(request).find("cut short"), std::string::npos);
+  EXPECT_NE(failure_of(request).find("too slow"), std::string::npos);
 }
 
 TEST_F(Http, MissingHostsAndPortsAreNamed) {
   HttpRequest request = to("http://no-such-host.invalid/x");
-  EXPECT_NE(failure_of(request).find("host name no-such-host.invalid not found"), std::string::npos);
+  EXPECT_NE(failure_of(request).find("Could not resolve host: no-such-host.invalid"), std::string::npos);
   int port = 0;
   {
     WebServer server([](const auto&, auto&) {});
     port = server.port();
   }
-  EXPECT_NE(failure_of(to("http://127.0.0.1:" + std::to_string(port) + "/")).find("no connection to 127.0.0.1"),
+  EXPECT_NE(failure_of(to("http://127.0.0.1:" + std::to_string(port) + "/")).find("Failed to connect to 127.0.0.1"),
             std::string::npos);
 }
 
@@ -249,7 +272,7 @@ TEST_F(Http, CertificatesAreChecked) {
       },
       std::make_unique<httplib::SSLServer>(identity.certificate, identity.key));
   const std::string url = "https://127.0.0.1:" + std::to_string(server.port());
-  EXPECT_NE(failure_of(to(url + "/")).find("a certificate that this machine does not trust"), std::string::npos);
+  EXPECT_NE(failure_of(to(url + "/")).find("certificate"), std::string::npos);
   EXPECT_EQ(server.requests().size(), 0U);
 
   const std::string path = testing::TempDir() + "sigma_http_test.pem";
@@ -259,7 +282,7 @@ TEST_F(Http, CertificatesAreChecked) {
   std::fclose(file);
   ::setenv("SSL_CERT_FILE", path.c_str(), 1);
   EXPECT_EQ(http_get(to(url + "/")), "secret");
-  EXPECT_NE(failure_of(to(url + "/down")).find("a redirect to a secure address"), std::string::npos);
+  EXPECT_NE(failure_of(to(url + "/down")).find("\"http\" not supported"), std::string::npos);
   ::unsetenv("SSL_CERT_FILE");
   std::filesystem::remove(path);
 }
