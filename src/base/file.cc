@@ -29,7 +29,8 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // O_NONBLOCK: opening a pipe must not wait for its writer; nothing to regular files.
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) throw Error(path, "a readable file", reason(errno));
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) throw Error(path, "a readable file", reason(errno));
@@ -89,7 +90,8 @@ void FileWriter::pad_to(size_t alignment) {
 void FileWriter::commit() {
   const bool flushed = std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
   const int error = errno;
-  if (!flushed) throw Error(path_, "room for the whole file", reason(error));  // the destructor removes the partial file
+  if (!flushed)
+    throw Error(path_, "room for the whole file", reason(error));  // the destructor removes the partial file
   std::fclose(std::exchange(file_, nullptr));
   if (::rename(partial_.c_str(), path_.c_str()) != 0) {
     const int rename_error = errno;
@@ -108,8 +110,10 @@ void write_file(const std::string& path, std::string_view text) {
 
 std::string cache_folder() {
   if (const char* own = std::getenv("SIGMA_CACHE"); own != nullptr && *own != '\0') return own;
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0') return std::string(xdg) + "/sigma";
-  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return std::string(home) + "/.cache/sigma";
+  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg != '\0')
+    return std::string(xdg) + "/sigma";
+  if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0')
+    return std::string(home) + "/.cache/sigma";
   throw Error("cache folder", "HOME, XDG_CACHE_HOME or SIGMA_CACHE in the environment", "none of them");
 }
 

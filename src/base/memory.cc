@@ -26,7 +26,10 @@ double gib(uint64_t bytes) { return static_cast<double>(bytes) / (1u << 30); }
 // A mapping of zeros, not touched yet. bytes becomes what is to be unmapped.
 std::byte* map_zeroed(size_t& bytes) {
   // Over-map to align, then return the ends.
-  const size_t wanted = bytes, alignment = bytes >= kHugePage ? kHugePage : 4096;
+  const size_t wanted = bytes;
+  if (wanted > SIZE_MAX / 2)
+    throw Error("memory", fmt::format("{:.2f} GiB in one block", gib(wanted)), "not that much");
+  const size_t alignment = bytes >= kHugePage ? kHugePage : 4096;
   bytes = (bytes + alignment - 1) / alignment * alignment;
   const size_t reserved = bytes + (alignment > 4096 ? alignment : 0);
   void* raw = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

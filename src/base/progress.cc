@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "base/fmt.h"
@@ -50,7 +51,7 @@ void Progress::draw(bool last) {
   const double rate = static_cast<double>(done_) / (seconds > 0 ? seconds : 1);
   std::string line = fmt::format("\r\x1b[K{} ", label_);
   if (total_ > 0) {
-    const double share = static_cast<double>(done_) / static_cast<double>(total_);
+    const double share = std::min(1.0, static_cast<double>(done_) / static_cast<double>(total_));
     const int filled = static_cast<int>(share * 24);
     line += fmt::format("[{:#<{}}{:<{}}] {:3.0f}% ", "", filled, "", 24 - filled, share * 100);
     line += fmt::format("{} of ", amount(static_cast<double>(done_), unit_));

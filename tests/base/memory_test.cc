@@ -59,7 +59,9 @@ TEST(Buffer, Moves) {
   EXPECT_EQ(c.data()[7], std::byte{42});
 }
 
-TEST(Buffer, RefusesWhatTheMachineLacks) { EXPECT_THROW(Buffer(size_t{1} << 60), Error); }
+TEST(Buffer, RefusesWhatTheMachineLacks) {
+  for (const size_t bytes : {size_t{1} << 60, SIZE_MAX - 5, SIZE_MAX}) EXPECT_THROW(Buffer{bytes}, Error);
+}
 
 TEST(Arena, ScopesGiveBackAndPiecesStayApart) {
   Arena arena;
