@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
+
 namespace sigma {
 
 namespace {
@@ -32,21 +34,30 @@ int usable_processors() {
 
 }  // namespace
 
+// A run is published as a ticket: its number in the upper half, the tasks nobody has taken yet in the lower. A thread
+// takes one by counting the ticket down, which fails once another run has begun; so run() need not wait for workers
+// that came too late (or have no processor), only for tasks that are being worked on.
 struct ThreadPool::State {
-  // epoch: bumped by run() when a job is ready; running: workers still inside the current job.
-  alignas(64) std::atomic<uint32_t> epoch{0};
-  alignas(64) std::atomic<int> running{0};
-  alignas(64) std::atomic<int64_t> next{0};
-  alignas(64) int64_t tasks = 0;
+  alignas(64) std::atomic<uint64_t> ticket{0};
+  alignas(64) std::atomic<int64_t> finished{0};  // tasks of this run
+  alignas(64) std::atomic<uint32_t> epoch{0};    // changes with every run: what workers sleep on
+  alignas(64) int64_t tasks = 0;  // of this run, as are call and f; stable while one of its tasks is taken
   Call call = nullptr;
   const void* f = nullptr;
   bool stop = false;
   std::vector<std::thread> workers;
 
+  // Works until no task of this run is left.
   void work(int thread) {
-    for (int64_t task = next.fetch_add(1, std::memory_order_relaxed); task < tasks;
-         task = next.fetch_add(1, std::memory_order_relaxed))
-      call(f, task, thread);
+    int64_t done = 0;
+    uint64_t seen = ticket.load(std::memory_order_acquire);
+    while (static_cast<uint32_t>(seen) != 0) {
+      if (!ticket.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) continue;
+      call(f, tasks - static_cast<uint32_t>(seen), thread);
+      ++done;
+      --seen;
+    }
+    if (done != 0) finished.fetch_add(done, std::memory_order_release);
   }
 
   void wait_for_change(uint32_t seen) {
@@ -65,10 +76,9 @@ struct ThreadPool::State {
     uint32_t seen = 0;
     for (;;) {
       wait_for_change(seen);
-      ++seen;
+      seen = epoch.load(std::memory_order_acquire);
       if (stop) return;
       work(thread);
-      running.fetch_sub(1, std::memory_order_release);
     }
   }
 };
@@ -93,15 +103,17 @@ void ThreadPool::run_erased(int64_t tasks, Call call, const void* f) {
     for (int64_t task = 0; task < tasks; ++task) call(f, task, 0);
     return;
   }
+  SIGMA_CHECK_LT(tasks, int64_t{1} << 32);
   s.tasks = tasks;
   s.call = call;
   s.f = f;
-  s.next.store(0, std::memory_order_relaxed);
-  s.running.store(static_cast<int>(s.workers.size()), std::memory_order_relaxed);
+  s.finished.store(0, std::memory_order_relaxed);
+  const uint64_t run = (s.ticket.load(std::memory_order_relaxed) >> 32) + 1;
+  s.ticket.store(run << 32 | static_cast<uint64_t>(tasks), std::memory_order_release);
   s.epoch.fetch_add(1, std::memory_order_release);
   s.epoch.notify_all();
   s.work(0);
-  for (int spins = 0; s.running.load(std::memory_order_acquire) != 0; ++spins) {
+  for (int spins = 0; s.finished.load(std::memory_order_acquire) != tasks; ++spins) {
     pause_briefly();
     if (spins > 4096) std::this_thread::yield();  // a worker lost its processor
   }

@@ -1,0 +1,66 @@
+#include "base/parallel.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+#include <vector>
+
+namespace sigma {
+namespace {
+
+TEST(ThreadPool, RunsEveryTaskOnceOnItsThreads) {
+  for (const int threads : {1, 2, 3, 7}) {
+    ThreadPool pool(threads);
+    EXPECT_EQ(pool.size(), threads);
+    for (const int64_t tasks : {0, 1, 2, 5, 1000}) {
+      std::vector<std::atomic<int>> runs(static_cast<size_t>(tasks));
+      std::atomic<bool> in_range = true;
+      pool.run(tasks, [&](int64_t task, int thread) {
+        ++runs[static_cast<size_t>(task)];
+        if (thread < 0 || thread >= threads) in_range = false;
+      });
+      for (const auto& count : runs) EXPECT_EQ(count, 1);
+      EXPECT_TRUE(in_range);
+    }
+  }
+}
+
+TEST(ThreadPool, ShortRunsInARowSeeEachOthersWrites) {
+  ThreadPool pool(4);
+  std::vector<int> values(16, 0);  // plain memory: run() itself must order it
+  for (int round = 0; round < 20000; ++round) {
+    const int64_t tasks = 1 + round % 16;
+    pool.run(tasks, [&](int64_t task) { values[static_cast<size_t>(task)] += 1 + round % 3; });
+    if (round % 100 == 0) std::this_thread::yield();
+  }
+  int64_t sum = 0, expected = 0;
+  for (const int value : values) sum += value;
+  for (int round = 0; round < 20000; ++round) expected += (1 + round % 16) * (1 + round % 3);
+  EXPECT_EQ(sum, expected);
+}
+
+TEST(ThreadPool, WorkersThatWentToSleepComeBack) {
+  ThreadPool pool(3);
+  std::atomic<int> done = 0;
+  for (int round = 0; round < 20; ++round) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    pool.run(3, [&](int64_t) { ++done; });
+  }
+  EXPECT_EQ(done, 60);
+}
+
+// Two tasks that wait for each other end only if two threads run them.
+TEST(ThreadPool, TasksRunAtTheSameTime) {
+  ThreadPool pool(2);
+  std::atomic<int> arrived = 0;
+  pool.run(2, [&](int64_t) {
+    ++arrived;
+    while (arrived < 2) std::this_thread::yield();
+  });
+  EXPECT_EQ(arrived, 2);
+}
+
+}  // namespace
+}  // namespace sigma
