@@ -115,6 +115,13 @@ std::vector<CachedModel> matching(const ModelName& name, const std::string& fold
   return models;
 }
 
+// Removes the folder of a name, and its owner's, if they are empty.
+void remove_empty(const HubSettings& settings, const ModelName& name) {
+  std::error_code not_empty;
+  fs::remove(settings.cache + "/" + name.folder(), not_empty);
+  if (name.known == nullptr) fs::remove(settings.cache + "/hub/" + name.owner, not_empty);
+}
+
 }  // namespace
 
 Json to_json(const std::vector<CachedModel>& models) {
@@ -149,8 +156,13 @@ std::vector<CachedModel> pull_model(const HubSettings& settings, const std::stri
     if (sound && !there.empty() && (record.whole || !parsed.file.empty())) return there;
   }
   make_folders(folder);
-  Record pulled =
-      parsed.known != nullptr ? pull_known(*parsed.known, folder) : pull_repository(settings, parsed, folder);
+  Record pulled;
+  try {
+    pulled = parsed.known != nullptr ? pull_known(*parsed.known, folder) : pull_repository(settings, parsed, folder);
+  } catch (const std::exception&) {
+    remove_empty(settings, parsed);  // what was fetched stays, for the next pull
+    throw;
+  }
   pulled.whole = record.whole || parsed.file.empty();
   // Another file of a repository joins those that are there.
   for (const PulledFile& file : record.files) {
@@ -195,8 +207,7 @@ std::vector<CachedModel> remove_model(const HubSettings& settings, const std::st
     fs::remove(folder + "/" + parsed.file, failed);
   } else {
     fs::remove_all(folder, failed);
-    std::error_code not_empty;
-    if (parsed.known == nullptr) fs::remove(settings.cache + "/hub/" + parsed.owner, not_empty);
+    remove_empty(settings, parsed);
   }
   if (failed) throw Error(folder, "files that can be removed", failed.message());
   return models;

