@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "model/hub.h"
 #include "text/chat_template.h"
+#include "text/literal_text.h"
 
 namespace sigma {
 
@@ -103,12 +104,14 @@ std::vector<TokenId> encode_chat(const Session& session, const Json& messages) {
   const auto text_of = [&](std::optional<TokenId> id) {
     return id ? std::string(tokenizer.token_bytes(*id, Specials::parse)) : std::string();
   };
-  const Json variables = {{"messages", messages},
+  const LiteralText literal(spec.specials, messages);
+  const Json variables = {{"messages", literal.marked(messages)},
                           {"add_generation_prompt", true},
                           {"bos_token", text_of(spec.bos)},
                           {"eos_token", text_of(spec.eos)}};
-  const std::string text = ChatTemplate(spec.chat_template, session.name + ": chat template").render(variables);
-  return tokenizer.encode_prompt(text, Specials::parse);
+  const std::string rendered = ChatTemplate(spec.chat_template, session.name + ": chat template").render(variables);
+  const auto [text, breaks] = literal.unmark(rendered);
+  return tokenizer.encode_prompt(text, Specials::parse, breaks);
 }
 
 void check_generation(Request& request, const Session& session) {

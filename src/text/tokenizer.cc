@@ -47,12 +47,12 @@ std::vector<std::string> texts_of(const TokenizerSpec& spec) {
   return texts;
 }
 
-std::vector<bool> control_ids(const TokenizerSpec& spec) {
-  std::vector<bool> control(spec.tokens.size());
+std::vector<TokenKind> kinds_of(const TokenizerSpec& spec) {
+  std::vector<TokenKind> kinds(spec.tokens.size(), TokenKind::ordinary);
   for (const SpecialToken& s : spec.specials) {
-    if (s.control) control[static_cast<size_t>(s.id)] = true;
+    kinds[static_cast<size_t>(s.id)] = s.control ? TokenKind::control : TokenKind::special;
   }
-  return control;
+  return kinds;
 }
 
 }  // namespace
@@ -60,25 +60,31 @@ std::vector<bool> control_ids(const TokenizerSpec& spec) {
 struct Tokenizer::Impl {
   explicit Impl(TokenizerSpec s)
       : spec(std::move(s)),
-        control(control_ids(checked(spec))),
+        kinds(kinds_of(checked(spec))),
         special_texts(texts_of(spec)),
         raw_specials(spec.specials, special_texts, false),
         normalized_specials(spec.specials, special_texts, true),
         vocabulary(vocabulary_of(spec)),
-        bpe(spec, vocabulary, control),
+        bpe(spec, vocabulary, kinds),
         word_end(word_end_function(spec.pre)) {}
 
   void encode_words(std::string_view text, std::vector<TokenId>& out) const;
   void merge_word(std::string_view word, std::vector<TokenId>& out) const;
+  template <class Cache>
+  void encode_remembered(Cache& cache, const typename Cache::Key& key, std::string_view word,
+                         std::vector<TokenId>& out) const;
 
   TokenizerSpec spec;
-  std::vector<bool> control;  // by id
+  bool is_control(TokenId id) const { return kinds[static_cast<size_t>(id)] == TokenKind::control; }
+
+  std::vector<TokenKind> kinds;  // by id
   std::vector<std::string> special_texts;
   SpecialMatcher raw_specials, normalized_specials;
   TokenMap vocabulary;
   Bpe bpe;
   WordEnd word_end;
-  mutable WordCache cache;
+  mutable ShortWordCache short_words{17};
+  mutable LongWordCache long_words{12};
 };
 
 Tokenizer::Tokenizer(TokenizerSpec spec) : impl_(std::make_unique<Impl>(std::move(spec))) {}
@@ -92,7 +98,7 @@ const TokenizerSpec& Tokenizer::spec() const { return impl_->spec; }
 void Tokenizer::Impl::merge_word(std::string_view word, std::vector<TokenId>& out) const {
   if (spec.ignore_merges) {
     const TokenId whole = vocabulary.find(word);
-    if (whole >= 0 && !control[static_cast<size_t>(whole)]) {
+    if (whole >= 0 && !is_control(whole)) {
       out.push_back(whole);
       return;
     }
@@ -100,34 +106,59 @@ void Tokenizer::Impl::merge_word(std::string_view word, std::vector<TokenId>& ou
   bpe.append(word, out);
 }
 
+template <class Cache>
+void Tokenizer::Impl::encode_remembered(Cache& cache, const typename Cache::Key& key, std::string_view word,
+                                        std::vector<TokenId>& out) const {
+  const size_t before = out.size();
+  out.resize(before + Cache::kMaxIds);
+  const int known = cache.find(key, out.data() + before);
+  if (known >= 0) {
+    out.resize(before + static_cast<size_t>(known));
+    return;
+  }
+  out.resize(before);
+  merge_word(word, out);
+  const std::span<const TokenId> merged = std::span<const TokenId>(out).subspan(before);
+  if (merged.size() <= Cache::kMaxIds) cache.insert(key, merged);
+}
+
+// Some words ahead, so that the entries of the cache arrive while the next words are being cut.
 void Tokenizer::Impl::encode_words(std::string_view text, std::vector<TokenId>& out) const {
-  TokenId ids[WordCache::kMaxIds];
+  constexpr size_t kAhead = 16;
+  struct Word {
+    std::string_view bytes;
+    ShortWordCache::Key key;
+  } words[kAhead];
   const char* const end = text.data() + text.size();
   for (const char* p = text.data(); p != end;) {
-    const char* next = word_end(p, end);
-    const auto size = static_cast<size_t>(next - p);
-    if (size == 1) {
-      const TokenId id = bpe.byte(static_cast<unsigned char>(*p));
-      if (id >= 0) out.push_back(id);
-    } else if (size <= WordCache::kMaxBytes) {
-      const WordCache::Key key(p, size, end);
-      const int known = cache.find(key, ids);
-      if (known >= 0) {
-        out.insert(out.end(), ids, ids + known);
-      } else {
-        const size_t before = out.size();
-        merge_word({p, size}, out);
-        const std::span<const TokenId> merged = std::span<const TokenId>(out).subspan(before);
-        if (merged.size() <= WordCache::kMaxIds) cache.insert(key, merged);
-      }
-    } else {
-      merge_word({p, size}, out);
+    size_t count = 0;
+    for (; count < kAhead && p != end; ++count) {
+      const char* next = word_end(p, end);
+      Word& word = words[count];
+      word.bytes = {p, static_cast<size_t>(next - p)};
+      if (word.bytes.size() <= ShortWordCache::kMaxBytes) short_words.make_key(word.key, p, word.bytes.size(), end);
+      p = next;
     }
-    p = next;
+    for (size_t i = 0; i < count; ++i) {
+      const std::string_view bytes = words[i].bytes;
+      if (bytes.size() == 1) {
+        const TokenId id = bpe.byte(static_cast<unsigned char>(bytes[0]));
+        if (id >= 0) out.push_back(id);
+      } else if (bytes.size() <= ShortWordCache::kMaxBytes) {
+        encode_remembered(short_words, words[i].key, bytes, out);
+      } else if (bytes.size() <= LongWordCache::kMaxBytes) {
+        LongWordCache::Key key;
+        long_words.make_key(key, bytes.data(), bytes.size(), end);
+        encode_remembered(long_words, key, bytes, out);
+      } else {
+        merge_word(bytes, out);
+      }
+    }
   }
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials) const {
+std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials,
+                                       std::span<const size_t> breaks) const {
   std::vector<TokenId> out;
   out.reserve(text.size() / 3 + 8);
   const auto skip = [&](const SpecialMatcher& m) {
@@ -144,14 +175,15 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials)
   if (skip(impl_->raw_specials)) {
     on_raw(text);
   } else {
-    impl_->raw_specials.split(text, specials, on_raw, on_token);
+    impl_->raw_specials.split(text, specials, on_raw, on_token, breaks);
   }
   return out;
 }
 
-std::vector<TokenId> Tokenizer::encode_prompt(std::string_view text, Specials specials) const {
+std::vector<TokenId> Tokenizer::encode_prompt(std::string_view text, Specials specials,
+                                              std::span<const size_t> breaks) const {
   const TokenizerSpec& spec = impl_->spec;
-  std::vector<TokenId> ids = encode(text, specials);
+  std::vector<TokenId> ids = encode(text, specials, breaks);
   if (spec.add_bos && (ids.empty() || ids.front() != *spec.bos)) ids.insert(ids.begin(), *spec.bos);
   if (spec.add_eos && (ids.empty() || ids.back() != *spec.eos)) ids.push_back(*spec.eos);
   return ids;
@@ -159,9 +191,8 @@ std::vector<TokenId> Tokenizer::encode_prompt(std::string_view text, Specials sp
 
 std::string_view Tokenizer::token_bytes(TokenId id, Specials specials) const {
   if (id < 0 || id >= vocab_size()) return {};
-  const auto i = static_cast<size_t>(id);
-  if (specials == Specials::as_text && impl_->control[i]) return {};
-  return impl_->spec.tokens[i];
+  if (specials == Specials::as_text && impl_->is_control(id)) return {};
+  return impl_->spec.tokens[static_cast<size_t>(id)];
 }
 
 std::string Tokenizer::decode(const std::vector<TokenId>& ids, Specials specials) const {

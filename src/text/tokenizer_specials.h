@@ -1,7 +1,9 @@
 // Finds special tokens in text: at the leftmost place the longest, without overlap.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -21,10 +23,11 @@ class SpecialMatcher {
   // Calls on_text(piece) and on_token(id) in the order of the text, all of which they cover; control tokens that are
   // not to be parsed stay in the pieces. White space that a token takes along is in neither.
   template <class OnText, class OnToken>
-  void split(std::string_view text, Specials specials, const OnText& on_text, const OnToken& on_token) const {
+  void split(std::string_view text, Specials specials, const OnText& on_text, const OnToken& on_token,
+             std::span<const size_t> breaks = {}) const {
     size_t done = 0;
     for (Match m = next(text, 0); m.token != nullptr; m = next(text, m.end)) {
-      if (m.token->control && specials == Specials::as_text) continue;
+      if (m.token->control && (specials == Specials::as_text || spans_break(m, breaks))) continue;
       const size_t begin = m.token->lstrip ? spaces_before(text, done, m.begin) : m.begin;
       if (done < begin) on_text(text.substr(done, begin - done));
       on_token(m.token->id);
@@ -39,6 +42,10 @@ class SpecialMatcher {
     const SpecialToken* token = nullptr;
   };
   Match next(std::string_view text, size_t from) const;
+  static bool spans_break(const Match& m, std::span<const size_t> breaks) {
+    const auto after = std::upper_bound(breaks.begin(), breaks.end(), m.begin);
+    return after != breaks.end() && *after < m.end;
+  }
   size_t longest_at(std::string_view text, size_t at) const;  // index into order_, or its size
   static size_t spaces_before(std::string_view text, size_t from, size_t at);
   static size_t spaces_after(std::string_view text, size_t at);
