@@ -15,7 +15,7 @@ int run(bool json) {
   const HubSettings settings = hub_settings();
   const std::vector<CachedModel> models = list_models(settings);
   if (json) {
-    print_json({{"cache", settings.cache}, {"models", to_json(models)}});
+    print_json(to_json(models));
     return 0;
   }
   if (models.empty()) {

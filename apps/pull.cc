@@ -18,7 +18,7 @@ int run(const Options& o) {
   const std::string name = o.file.empty() ? o.name : o.name + ":" + o.file;
   const std::vector<CachedModel> models = pull_model(hub_settings(), name);
   if (o.json) {
-    print_json({{"models", to_json(models)}});
+    print_json(to_json(models));
     return 0;
   }
   for (const CachedModel& model : models) std::printf("%s: %s\n", model.name.c_str(), model.path.c_str());

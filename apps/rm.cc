@@ -17,7 +17,7 @@ struct Options {
 int run(const Options& o) {
   const std::vector<CachedModel> models = remove_model(hub_settings(), o.name);
   if (o.json) {
-    print_json({{"removed", to_json(models)}});
+    print_json(to_json(models));
     return 0;
   }
   for (const CachedModel& model : models) std::printf("removed %s\n", model.path.c_str());
