@@ -20,7 +20,7 @@ struct Options {
   int64_t max_tokens = 128;
   int completions = 1, top_logprobs = 0;
   std::vector<std::string> stop, stop_tokens;
-  bool chat = false, ignore_eos = false, echo = false, json = false;
+  bool chat = false, ignore_eos = false, no_speculation = false, echo = false, json = false;
 };
 
 std::string prompt_text(const Options& o) {
@@ -81,6 +81,7 @@ int run(const Options& o) {
     for (const TokenId id : parse_token_list(ids)) request.stop_tokens.push_back(id);
   request.logprobs = o.json;
   request.top_logprobs = o.top_logprobs;
+  request.speculate = !o.no_speculation;
   request.v_top = o.model.v_top;
   request.v_weights = o.model.v_renormalise ? VWeights::kept : VWeights::all;
   check_generation(request, session);
@@ -147,6 +148,7 @@ Run generate_command(Cli& cli) {
   cli.option("--stop", o->stop, "Text that ends the answer; may be repeated");
   cli.option("--stop-token", o->stop_tokens, "Token id that ends the answer; may be repeated");
   cli.flag("--ignore-eos", o->ignore_eos, "Do not stop at the model's own end of text");
+  cli.flag("--no-speculation", o->no_speculation, "Do not draft from what the text repeats (same result, for timing)");
   cli.option("--top-logprobs", o->top_logprobs, "With --json: this many likeliest tokens at each position");
   cli.flag("--echo", o->echo, "Print the prompt before the answer");
   cli.json(o->json);

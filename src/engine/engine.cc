@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "engine/speculation.h"
 
 namespace sigma {
 
@@ -26,6 +27,7 @@ struct Engine::Sequence {
   std::vector<PageId> pages;
   int64_t cached = 0;              // tokens whose K and V are stored
   std::vector<TokenId> output;
+  NgramDraft draft;                // of prompt and output
   FinishReason finish = FinishReason::none;
 };
 
@@ -44,16 +46,25 @@ struct Engine::Step {
     Running* running;
     Sequence* sequence;
     int64_t rows;
-    bool wants_logits;
+    int64_t logit_rows;  // how many of the last rows: all of a decoding sequence, one at the end of a prompt, or none
+    bool prompt;
   };
   std::vector<TokenId> tokens;
   std::vector<SeqSlice> seqs;
   std::vector<int32_t> logit_rows;
   std::vector<Target> targets;  // one per slice
+  void add(Target target, std::span<const TokenId> row_tokens);
   int64_t v_top = 0;
   VWeights v_weights = VWeights::all;
   int64_t rows() const { return static_cast<int64_t>(tokens.size()); }
 };
+
+void Engine::Step::add(Target target, std::span<const TokenId> row_tokens) {
+  seqs.push_back({rows(), target.rows, target.sequence->cached, target.sequence->pages});
+  tokens.insert(tokens.end(), row_tokens.begin(), row_tokens.end());
+  for (int64_t i = rows() - target.logit_rows; i < rows(); ++i) logit_rows.push_back(static_cast<int32_t>(i));
+  targets.push_back(target);
+}
 
 Engine::Engine(const Kernels& kernels, ThreadPool& threads, const Model& model, const Tokenizer* tokenizer,
                const EngineOptions& options)
@@ -117,7 +128,7 @@ void Engine::admit() {
     if (reserved_pages_ + next.reserved > cache_.total_pages()) return;
     reserved_pages_ += next.reserved;
     next.sequences.reserve(static_cast<size_t>(next.request.completions));  // steps point into it
-    next.sequences.push_back({next.id, 0, Sampler(next.request.sampling, 0), TextStream(next.request.stop), {}, 0, {}});
+    next.sequences.push_back({next.id, 0, Sampler(next.request.sampling, 0), TextStream(next.request.stop), {}, 0, {}, {}});
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
@@ -132,8 +143,25 @@ void Engine::grow(Sequence& s, int64_t tokens) {
   }
 }
 
-// Decoding sequences first, one row each; then prompts in order of arrival, in what room is left. Requests with another
-// v_top wait for a step of their own.
+// The last token, and behind it what is likely to follow.
+void Engine::plan_decode(Step& step, Running& r, Sequence& s) {
+  constexpr int64_t kMaxRows = 16;  // more rows than this cost more than the bytes of the weights
+  const auto prompt = static_cast<int64_t>(r.request.prompt.size());
+  const int64_t most = std::min<int64_t>(r.request.max_tokens, model_.config.max_tokens - prompt);
+  const int64_t left = most - static_cast<int64_t>(s.output.size());
+  std::vector<TokenId> tokens = {s.output.back()};
+  if (r.request.speculate) {
+    const int64_t room = std::min(kMaxRows, options_.batch_rows) - step.rows();
+    const std::span<const TokenId> draft = s.draft.draft(std::min(room, left) - 1);
+    tokens.insert(tokens.end(), draft.begin(), draft.end());
+  }
+  const auto rows = static_cast<int64_t>(tokens.size());
+  grow(s, s.cached + rows);
+  step.add({&r, &s, rows, rows, false}, tokens);
+}
+
+// Decoding sequences first; then prompts in order of arrival, in what room is left. Requests with another v_top wait for a
+// step of their own.
 void Engine::plan(Step& step) {
   bool first = true;
   const auto fits = [&](const Request& r) {
@@ -141,25 +169,19 @@ void Engine::plan(Step& step) {
     first = false;
     return r.v_top == step.v_top && r.v_weights == step.v_weights;
   };
-  const auto add = [&](Running& r, Sequence& s, std::span<const TokenId> tokens, bool wants_logits) {
-    const auto rows = static_cast<int64_t>(tokens.size());
-    grow(s, s.cached + rows);
-    step.seqs.push_back({step.rows(), rows, s.cached, s.pages});
-    step.tokens.insert(step.tokens.end(), tokens.begin(), tokens.end());
-    if (wants_logits) step.logit_rows.push_back(static_cast<int32_t>(step.rows() - 1));
-    step.targets.push_back({&r, &s, rows, wants_logits});
-  };
   for (auto& r : running_) {
     if (!r->prompt_done() || step.rows() >= options_.batch_rows || !fits(r->request)) continue;
     for (Sequence& s : r->sequences)
-      if (s.finish == FinishReason::none && step.rows() < options_.batch_rows) add(*r, s, {&s.output.back(), 1}, true);
+      if (s.finish == FinishReason::none && step.rows() < options_.batch_rows) plan_decode(step, *r, s);
   }
   for (auto& r : running_) {
     if (r->prompt_done() || step.rows() >= options_.batch_rows || !fits(r->request)) continue;
     Sequence& s = r->sequences[0];
     const int64_t left = static_cast<int64_t>(r->request.prompt.size()) - s.cached;
     const int64_t rows = std::min(left, options_.batch_rows - step.rows());
-    add(*r, s, std::span(r->request.prompt).subspan(static_cast<size_t>(s.cached), static_cast<size_t>(rows)), rows == left);
+    grow(s, s.cached + rows);
+    step.add({r.get(), &s, rows, rows == left ? 1 : 0, true},
+             std::span(r->request.prompt).subspan(static_cast<size_t>(s.cached), static_cast<size_t>(rows)));
   }
 }
 
@@ -192,33 +214,54 @@ std::span<const Event> Engine::step() {
   sample_rows(step, logits);
   remove_finished();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  const bool prefill = step.rows() > static_cast<int64_t>(step.seqs.size());
+  const bool prefill = std::any_of(step.targets.begin(), step.targets.end(), [](const auto& t) { return t.prompt; });
   (prefill ? times_.prefill_seconds : times_.decode_seconds) += seconds;
-  (prefill ? times_.prefill_tokens : times_.decode_tokens) += step.rows();
   return events_;
 }
 
 void Engine::sample_rows(const Step& step, const ConstTensorView& logits) {
   int64_t row = 0;
   for (const Step::Target& target : step.targets) {
-    target.sequence->cached += target.rows;
-    if (!target.wants_logits) continue;
-    const std::span<const float> values(logits.row<float>(row++), static_cast<size_t>(logits.cols));
-    if (target.sequence->output.empty()) {
-      start_completions(*target.running, values);
+    if (target.prompt) {
+      target.sequence->cached += target.rows;
+      times_.prefill_tokens += target.rows;
+      if (target.logit_rows > 0)
+        start_completions(*target.running, {logits.row<float>(row), static_cast<size_t>(logits.cols)});
     } else {
-      accept(*target.running, *target.sequence, values);
+      verify(*target.running, *target.sequence, logits, row, target.rows);
     }
+    row += target.logit_rows;
   }
+}
+
+// Row i has the logits after i drafted tokens: it counts while the tokens sampled so far are the drafted ones. What was
+// stored for the others is overwritten by what comes next.
+void Engine::verify(Running& r, Sequence& s, const ConstTensorView& logits, int64_t row, int64_t rows) {
+  const std::span<const TokenId> span = s.draft.draft(rows - 1);
+  const std::vector<TokenId> drafted(span.begin(), span.end());
+  int64_t accepted = 0;
+  for (int64_t i = 0; i < rows && s.finish == FinishReason::none; ++i) {
+    ++s.cached;
+    ++times_.decode_tokens;
+    accept(r, s, {logits.row<float>(row + i), static_cast<size_t>(logits.cols)});
+    if (i + 1 == rows || s.output.back() != drafted[static_cast<size_t>(i)]) break;
+    ++accepted;
+  }
+  if (rows == 1) return;
+  s.draft.learn(rows - 1, accepted);
+  times_.drafted += rows - 1;
+  times_.accepted += accepted;
 }
 
 // The prompt is cached: the other completions join, sharing its full pages and copying the last, partial one.
 void Engine::start_completions(Running& r, std::span<const float> logits) {
   const Request& request = r.request;
+  if (request.speculate)
+    for (const TokenId token : request.prompt) r.sequences[0].draft.append(token);
   const auto full_pages = static_cast<size_t>(static_cast<int64_t>(request.prompt.size()) / cache_.page_tokens());
   for (int i = 1; i < request.completions; ++i) {
     const Sequence& first = r.sequences[0];
-    Sequence s{r.id, i, Sampler(request.sampling, static_cast<uint64_t>(i)), TextStream(request.stop), {}, first.cached, {}};
+    Sequence s{r.id, i, Sampler(request.sampling, static_cast<uint64_t>(i)), TextStream(request.stop), {}, first.cached, {}, first.draft};
     for (size_t page = 0; page < first.pages.size(); ++page) {
       if (page < full_pages) {
         cache_.retain(first.pages[page]);
@@ -244,6 +287,7 @@ void Engine::accept(Running& r, Sequence& s, std::span<const float> logits) {
   const Request& request = r.request;
   const TokenId token = s.sampler.sample(logits, request.prompt, s.output);
   s.output.push_back(token);
+  if (request.speculate) s.draft.append(token);
   Event event{.request = r.id, .completion = s.completion, .token = token};
   if (request.logprobs) event.logprob = token_logprob(logits, token);
   if (request.top_logprobs > 0) event.top = top_logprobs(logits, request.top_logprobs);

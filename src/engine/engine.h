@@ -28,6 +28,7 @@ struct Request {
   int top_logprobs = 0;                    // and of this many of the likeliest ones
   int64_t v_top = 0;                       // selective V; 0: all
   VWeights v_weights = VWeights::all;
+  bool speculate = true;                   // draft from what the text repeats; the result is the same
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled };
@@ -67,10 +68,12 @@ class Engine {
   // The events stay valid until the next step.
   std::span<const Event> step();
 
-  // Rows computed so far, and the time the passes took: passes with more than one row per sequence count as prefill.
+  // Prompt tokens computed and tokens decoded so far, and the time the passes took; a pass with any prompt chunk counts
+  // as prefill. drafted: tokens proposed by speculation; accepted: those that were right.
   struct Times {
     int64_t prefill_tokens = 0, decode_tokens = 0;
     double prefill_seconds = 0, decode_seconds = 0;
+    int64_t drafted = 0, accepted = 0;
   };
   const Times& times() const { return times_; }
 
@@ -81,6 +84,8 @@ class Engine {
   void admit();
   int64_t pages_needed(const Request& request) const;
   void plan(Step& step);
+  void plan_decode(Step& step, Running& running, Sequence& sequence);
+  void verify(Running& running, Sequence& sequence, const ConstTensorView& logits, int64_t row, int64_t rows);
   void sample_rows(const Step& step, const ConstTensorView& logits);
   void start_completions(Running& running, std::span<const float> logits);
   void accept(Running& running, Sequence& sequence, std::span<const float> logits);

@@ -136,6 +136,45 @@ TEST_F(EngineTest, StopsAtTheModelsContext) {
   EXPECT_EQ(output.tokens.size(), 8u);
 }
 
+TEST_F(EngineTest, SpeculationChangesNothingButTheNumberOfPasses) {
+  // A prompt that repeats itself, so that drafts are proposed; a random model, so that many are wrong.
+  const std::vector<TokenId> prompt = {1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3};
+  int64_t drafted = 0, accepted = 0;
+  for (const double temperature : {0.0, 0.3, 1.0})
+    for (const int64_t batch_rows : {2, 512}) {
+      Request r = request(prompt, 100, temperature);
+      r.completions = 2;
+      Engine with = make(512, batch_rows), without = make(512, batch_rows);
+      with.submit(r);
+      r.speculate = false;
+      without.submit(r);
+      EXPECT_EQ(run(with), run(without)) << "temperature " << temperature;
+      EXPECT_EQ(without.times().drafted, 0);
+      EXPECT_EQ(with.times().decode_tokens, without.times().decode_tokens);
+      drafted += with.times().drafted;
+      accepted += with.times().accepted;
+    }
+  EXPECT_GT(drafted, accepted);
+  EXPECT_GT(accepted, 0);
+}
+
+TEST_F(EngineTest, SpeculationStopsWhereTheRequestDoes) {
+  Request r = request({1, 2, 3, 4, 1, 2, 3, 4, 1, 2, 3}, 60);
+  r.speculate = false;
+  Engine plain = make(128);
+  plain.submit(r);
+  const Output all = run(plain).begin()->second;
+  r.speculate = true;
+  for (const int64_t length : {1, 2, 3, 7, 30}) {
+    r.max_tokens = length;
+    Engine engine = make(128);
+    engine.submit(r);
+    const Output cut = run(engine).begin()->second;
+    EXPECT_EQ(cut.tokens, std::vector<TokenId>(all.tokens.begin(), all.tokens.begin() + length));
+    EXPECT_EQ(cut.finish, FinishReason::length);
+  }
+}
+
 TEST_F(EngineTest, NoTokensWantedComputesThePromptOnly) {
   Engine engine = make(64);
   engine.submit(request({1, 2, 3}, 0));
