@@ -79,12 +79,19 @@ TEST(Numeric, NaNsOfEveryKindStayNaN) {
 }
 
 // The compiler's own half precision, where it has one for this target.
-#if defined(__FLT16_MANT_DIG__) && !defined(__clang__)
+#if defined(__aarch64__)
+#define SIGMA_TEST_HALF __fp16
+#elif defined(__FLT16_MANT_DIG__) && !defined(__clang__)
+#define SIGMA_TEST_HALF _Float16
+#endif
+#ifdef SIGMA_TEST_HALF
 #pragma GCC diagnostic ignored "-Wpedantic"
+using Half = SIGMA_TEST_HALF;
+
 TEST(Numeric, F16AsTheCompilerConverts) {
   for (uint32_t code = 0; code < 65536; ++code) {
     const float own = to_f32(f16{static_cast<uint16_t>(code)});
-    const auto compiled = static_cast<float>(std::bit_cast<_Float16>(static_cast<uint16_t>(code)));
+    const auto compiled = static_cast<float>(std::bit_cast<Half>(static_cast<uint16_t>(code)));
     if (!std::isnan(own)) {
       ASSERT_EQ(bits(own), bits(compiled)) << code;
     }
@@ -93,7 +100,7 @@ TEST(Numeric, F16AsTheCompilerConverts) {
   for (int i = 0; i < 1000000; ++i) {
     const auto x = std::bit_cast<float>(static_cast<uint32_t>(rng.next()));
     if (!std::isnan(x)) {
-      ASSERT_EQ(to_f16(x).bits, std::bit_cast<uint16_t>(static_cast<_Float16>(x))) << x;
+      ASSERT_EQ(to_f16(x).bits, std::bit_cast<uint16_t>(static_cast<Half>(x))) << x;
     }
   }
 }
