@@ -10,6 +10,7 @@ const std::vector<Command>& all_commands() {
       {"convert", convert_command},   {"new", new_command},
       {"perplexity", perplexity_command}, {"tokenize", tokenize_command},
       {"detokenize", detokenize_command},
+      {"bench", bench_command},
   };
   return commands;
 }

@@ -18,8 +18,8 @@ double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void ModelOptions::declare(Cli& cli) {
-  cli.option("-m,--model", model, "A folder, a .gguf file, or the name of a pulled model", Cli::Need::required);
+void ModelOptions::declare(Cli& cli, Cli::Need model_needed) {
+  cli.option("-m,--model", model, "A folder, a .gguf file, or the name of a pulled model", model_needed);
   cli.option("--threads", threads, "Threads; 0: one per processor");
   cli.choice("--k-cache", k_cache, {"f32", "bf16", "f16", "q8"}, "Format of the K cache");
   cli.choice("--v-cache", v_cache, {"f32", "bf16", "f16", "q8"}, "Format of the V cache");

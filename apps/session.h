@@ -19,7 +19,7 @@ struct ModelOptions {
   bool v_renormalise = false;
   int page_tokens = 256;
 
-  void declare(Cli& cli);
+  void declare(Cli& cli, Cli::Need model_needed = Cli::Need::required);
 };
 
 // A cache format by the name the command line has for it.

@@ -206,6 +206,15 @@ void bench_kernels(const Kernels& kernels, ThreadPool& threads, const KernelOpti
   bench.fork_join();
 }
 
+std::string to_text(const KernelResult& r) {
+  std::string line = fmt::format("{:<32} {:>10.2f} us ({:.2f} - {:.2f})", r.name, r.seconds.median * 1e6,
+                                 r.seconds.low * 1e6, r.seconds.high * 1e6);
+  if (r.bytes > 0) line += fmt::format("  {:>6.1f} GB/s", r.bytes / r.seconds.median * 1e-9);
+  if (r.operations > 0) line += fmt::format("  {:>6.0f} GOP/s", r.operations / r.seconds.median * 1e-9);
+  if (r.limit > 0) line += fmt::format("  {:>3.0f}% of {} {:.0f}", r.share * 100, r.limit_kind, r.limit * 1e-9);
+  return line;
+}
+
 std::string to_json(const KernelResult& result) {
   Json json;
   json["case"] = result.name;

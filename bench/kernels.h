@@ -31,7 +31,9 @@ struct KernelResult {
 void bench_kernels(const Kernels& kernels, ThreadPool& threads, const KernelOptions& options,
                    const std::function<void(const KernelResult&)>& report);
 
-// The same as a line of JSON, in the form of docs/schemas' benchmark lines.
+// The same as a line of text.
+std::string to_text(const KernelResult& result);
+// And as a line of JSON, in the form of docs/schemas' benchmark lines.
 std::string to_json(const KernelResult& result);
 
 }  // namespace sigma::bench

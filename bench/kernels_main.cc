@@ -10,16 +10,6 @@
 namespace sigma::bench {
 namespace {
 
-void print(const KernelResult& r) {
-  std::string line = fmt::format("{:<32} {:>10.2f} us ({:.2f} - {:.2f})", r.name, r.seconds.median * 1e6,
-                                 r.seconds.low * 1e6, r.seconds.high * 1e6);
-  if (r.bytes > 0) line += fmt::format("  {:>6.1f} GB/s", r.bytes / r.seconds.median * 1e-9);
-  if (r.operations > 0) line += fmt::format("  {:>6.0f} GOP/s", r.operations / r.seconds.median * 1e-9);
-  if (r.limit > 0) line += fmt::format("  {:>3.0f}% of {} {:.0f}", r.share * 100, r.limit_kind, r.limit * 1e-9);
-  std::puts(line.c_str());
-  std::fflush(stdout);
-}
-
 int run(int argc, char** argv) {
   KernelOptions options;
   int threads = 0;
@@ -46,11 +36,8 @@ int run(int argc, char** argv) {
   const Kernels& kernels = cpu_kernels();
   if (!json) std::printf("%s kernels, %d threads\n", kernels.name, pool.size());
   bench_kernels(kernels, pool, options, [&](const KernelResult& result) {
-    if (json) {
-      std::puts(to_json(result).c_str());
-    } else {
-      print(result);
-    }
+    std::puts((json ? to_json(result) : to_text(result)).c_str());
+    std::fflush(stdout);
   });
   return 0;
 }
