@@ -113,8 +113,13 @@ void write_gguf(const ModelConfig& config, const WeightReader& reader, const Che
   config_to_gguf(config, writer);
   writer.set("general.file_type", gguf_file_type(options, reader(specs[1 + (specs.size() > 2)]).format));
   writer.set("general.quantization_version", uint32_t{2});
-  if (tokenizer_source != nullptr)
-    if (const std::optional<TokenizerSpec> tokenizer = tokenizer_source->tokenizer()) tokenizer_to_gguf(*tokenizer, writer);
+  const std::optional<TokenizerSpec> tokenizer =
+      tokenizer_source != nullptr ? tokenizer_source->tokenizer() : std::nullopt;
+  if (tokenizer) {
+    tokenizer_to_gguf(*tokenizer, writer);
+  } else {
+    writer.set("tokenizer.ggml.model", std::string_view("none"));
+  }
   Progress progress("writing " + destination, bytes, "B");
   TensorWriter tensor_writer(reader, threads, progress);
   writer.write(destination, tensors, [&](size_t index, FileWriter& out) {
