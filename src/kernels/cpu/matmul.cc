@@ -16,11 +16,15 @@ namespace {
 // Row tiles of a task: their accumulators (64 * 6 x 32 x f32) and activations stay in the L2 cache beside the weights.
 constexpr int64_t kTilesPerTask = 64;
 
+// A task takes panels that lie one behind the other, so that a thread streams through memory: this many for each thread,
+// so that the last ones to finish differ by little.
+constexpr int64_t kTasksPerThread = 4;
+
 struct Job {
   const MatmulJob* job;
   const LayoutKernels* kernels;
   const std::byte* activations;
-  int64_t first_task;
+  int64_t first_panel;  // panels of all jobs are numbered through
 };
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -72,7 +76,7 @@ void matmul(const Context& context, ConstTensorView x, std::span<const MatmulJob
   Job list[kMaxJobs];
   const Tiling tiling(x.rows);
   const int64_t row_tasks = ceil_div(tiling.tiles, kTilesPerTask);
-  int64_t tasks = 0;
+  int64_t panels = 0;
   for (size_t i = 0; i < jobs.size(); ++i) {
     const MatmulJob& job = jobs[i];
     SIGMA_KERNEL_CHECK_EQ(job.w->cols, x.cols);
@@ -81,19 +85,21 @@ void matmul(const Context& context, ConstTensorView x, std::span<const MatmulJob
     const LayoutKernels& kernels = layout_kernels(static_cast<Layout>(job.w->layout));
     const std::byte*& packed = activations[static_cast<int>(kernels.activations)];
     if (packed == nullptr) packed = pack_activations(context, kernels.activations, x);
-    list[i] = {&job, &kernels, packed, tasks};
-    tasks += ceil_div(job.w->rows, kPanel) * row_tasks;
+    list[i] = {&job, &kernels, packed, panels};
+    panels += ceil_div(job.w->rows, kPanel);
   }
   const int64_t acc_floats = smaller(x.rows, kTilesPerTask * kMaxTileRows) * kPanel;
   float* acc = context.scratch.take<float>(acc_floats * context.threads.size());
   const int64_t count = static_cast<int64_t>(jobs.size());
-  context.threads.run(tasks, [&](int64_t task, int thread) {
-    int64_t i = count - 1;
-    while (list[i].first_task > task) --i;
-    const int64_t panels = ceil_div(list[i].job->w->rows, kPanel);
-    const int64_t begin = (task - list[i].first_task) / panels * kTilesPerTask;
-    panel_times_tiles(list[i], (task - list[i].first_task) % panels, tiling, begin,
-                      smaller(begin + kTilesPerTask, tiling.tiles), acc + thread * acc_floats);
+  const int64_t runs = smaller(panels, kTasksPerThread * context.threads.size());
+  context.threads.run(runs * row_tasks, [&](int64_t task, int thread) {
+    const int64_t begin = task / runs * kTilesPerTask, run = task % runs;
+    for (int64_t panel = run * panels / runs; panel < (run + 1) * panels / runs; ++panel) {
+      int64_t i = count - 1;
+      while (list[i].first_panel > panel) --i;
+      panel_times_tiles(list[i], panel - list[i].first_panel, tiling, begin,
+                        smaller(begin + kTilesPerTask, tiling.tiles), acc + thread * acc_floats);
+    }
   });
 }
 

@@ -11,6 +11,17 @@ constexpr int kTogether = kRegisters == 32 ? 2 : 1;  // of them in one pass of a
 constexpr int kTogetherPlain = 2;                    // and of a floating-point one, which has half the accumulators
 constexpr int64_t kL1 = 24 << 10;                    // bytes of a panel that one chunk may take
 
+// With few rows a product waits for its weights: ask for those that come next. They lie one behind the other, over the
+// ends of chunks and panels too.
+constexpr int kRowsThatWait = 4;
+constexpr int64_t kAhead = 6 << 10;
+template <int R>
+inline void prefetch_block(const void* block, int64_t bytes) {
+  if constexpr (R <= kRowsThatWait)
+#pragma GCC unroll 64
+    for (int64_t i = 0; i < bytes; i += 64) prefetch(static_cast<const std::byte*>(block) + kAhead + i);
+}
+
 template <int R, int V>
 inline void load_accumulators(F32 (&out)[R][V], const float* acc, int v0, bool first) {
 #pragma GCC unroll 8
@@ -104,6 +115,7 @@ void quantised_tile(float* acc, const std::byte* activations, const std::byte* w
     F32 out[R][V];
     load_accumulators(out, acc, v0, first);
     for (int64_t b = 0; b < blocks; ++b) {
+      if (v0 == 0) prefetch_block<R>(w + b, sizeof(W));
 #pragma GCC unroll 2
       for (int part = 0; part < W::kParts; ++part) {
         I32 products[R][V];
@@ -164,6 +176,7 @@ void plain_tile(float* acc, const std::byte* activations, const std::byte* weigh
     load_accumulators(out, acc, v0, first);
     const std::byte* x = activations;
     for (int64_t b = 0; b < blocks; ++b) {
+      if (v0 == 0) prefetch_block<R>(w + b, sizeof(w[b]));
 #pragma GCC unroll 4
       for (int step = 0; step < W::kSteps; ++step, x += R * 4) {
 #pragma GCC unroll 8
