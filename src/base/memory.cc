@@ -16,7 +16,6 @@ namespace sigma {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
-
 constexpr size_t kSmallestShared = size_t{64} << 10;
 constexpr size_t kSmallestOwn = size_t{16} << 20;
 constexpr size_t kSlabBytes = size_t{64} << 20;
@@ -34,12 +33,11 @@ std::byte* map_zeroed(size_t& bytes) {
   const size_t reserved = bytes + (alignment > 4096 ? alignment : 0);
   void* raw = ::mmap(nullptr, reserved, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (raw == MAP_FAILED) throw Error("memory", fmt::format("{:.2f} GiB in one block", gib(wanted)), "not that much");
-  const auto begin = reinterpret_cast<uintptr_t>(raw);
-  const uintptr_t aligned = (begin + alignment - 1) / alignment * alignment;
-  const uintptr_t end = begin + reserved;
-  if (aligned > begin) ::munmap(raw, aligned - begin);
-  if (end > aligned + bytes) ::munmap(reinterpret_cast<void*>(aligned + bytes), end - (aligned + bytes));
-  auto* data = reinterpret_cast<std::byte*>(aligned);
+  const size_t before = (alignment - reinterpret_cast<uintptr_t>(raw) % alignment) % alignment;
+  const size_t after = reserved - before - bytes;
+  std::byte* data = static_cast<std::byte*>(raw) + before;
+  if (before > 0) ::munmap(raw, before);
+  if (after > 0) ::munmap(data + bytes, after);
   if (alignment == kHugePage) ::madvise(data, bytes, MADV_HUGEPAGE);
   return data;
 }
@@ -77,9 +75,9 @@ std::pair<std::byte*, void*> take_from_slab(size_t bytes) {
 }
 
 void return_to_slab(void* pointer, std::byte* data, size_t bytes) {
-  const auto begin = (reinterpret_cast<uintptr_t>(data) + 4095) / 4096 * 4096;
-  const auto end = (reinterpret_cast<uintptr_t>(data) + bytes) / 4096 * 4096;
-  if (end > begin) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  // Its whole pages go back at once.
+  const size_t before = (4096 - reinterpret_cast<uintptr_t>(data) % 4096) % 4096;
+  if (bytes >= before + 4096) ::madvise(data + before, (bytes - before) / 4096 * 4096, MADV_DONTNEED);
   const std::lock_guard lock(slab_mutex);
   auto* slab = static_cast<Slab*>(pointer);
   --slab->blocks;
