@@ -74,9 +74,9 @@ struct Tokenizer::Impl {
   void encode_remembered(Cache& cache, const typename Cache::Key& key, std::string_view word,
                          std::vector<TokenId>& out) const;
 
-  TokenizerSpec spec;
   bool is_control(TokenId id) const { return kinds[static_cast<size_t>(id)] == TokenKind::control; }
 
+  TokenizerSpec spec;
   std::vector<TokenKind> kinds;  // by id
   std::vector<std::string> special_texts;
   SpecialMatcher raw_specials, normalized_specials;
@@ -157,8 +157,7 @@ void Tokenizer::Impl::encode_words(std::string_view text, std::vector<TokenId>& 
   }
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials,
-                                       std::span<const size_t> breaks) const {
+std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials, std::span<const size_t> breaks) const {
   std::vector<TokenId> out;
   out.reserve(text.size() / 3 + 8);
   const auto skip = [&](const SpecialMatcher& m) {
@@ -168,9 +167,13 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials,
   const auto on_words = [&](std::string_view piece) { impl_->encode_words(piece, out); };
   std::string scratch;
   const auto on_raw = [&](std::string_view piece) {
+    // Normalization moves offsets: in a piece with a break, control tokens that are looked for after it stay text.
+    const auto begin = static_cast<size_t>(piece.data() - text.data());
+    const auto next_break = std::upper_bound(breaks.begin(), breaks.end(), begin);
+    const bool broken = next_break != breaks.end() && *next_break < begin + piece.size();
     if (impl_->spec.nfc) piece = unicode::normalize_nfc(piece, scratch);
     if (skip(impl_->normalized_specials)) return on_words(piece);
-    impl_->normalized_specials.split(piece, specials, on_words, on_token);
+    impl_->normalized_specials.split(piece, broken ? Specials::as_text : specials, on_words, on_token);
   };
   if (skip(impl_->raw_specials)) {
     on_raw(text);

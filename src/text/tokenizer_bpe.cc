@@ -13,7 +13,7 @@ constexpr size_t kShortWord = 48;  // up to here looking through all pairs beats
 
 }  // namespace
 
-Bpe::Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vector<bool>& unreachable)
+Bpe::Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vector<TokenKind>& kinds)
     : slots_(std::bit_ceil(spec.merges.size() * 3 / 2 + 2) * sizeof(Slot)) {
   for (size_t b = 0; b < 256; ++b) {
     const auto byte = static_cast<char>(b);
@@ -22,6 +22,13 @@ Bpe::Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vecto
   mask_ = slots_.size() / sizeof(Slot) - 1;
   shift_ = 64 - static_cast<size_t>(std::bit_width(mask_));
   const auto count = static_cast<TokenId>(spec.tokens.size());
+  // Most vocabularies are numbered in the order of the merges: trying the next id first saves most of the look-ups.
+  size_t next = 0;
+  const auto is_next = [&](const std::string& a, const std::string& b) {
+    if (next >= spec.tokens.size() || kinds[next] != TokenKind::ordinary) return false;
+    const std::string& token = spec.tokens[next];
+    return token.size() == a.size() + b.size() && token.starts_with(a) && token.ends_with(b);
+  };
   for (size_t rank = 0; rank < spec.merges.size(); ++rank) {
     const auto [left, right] = spec.merges[rank];
     if (left < 0 || left >= count || right < 0 || right >= count) {
@@ -29,12 +36,13 @@ Bpe::Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vecto
                   fmt::format("{} and {}", left, right));
     }
     const std::string &a = spec.tokens[static_cast<size_t>(left)], &b = spec.tokens[static_cast<size_t>(right)];
-    const TokenId result = vocabulary.find_joined(a, b);
+    const TokenId result = is_next(a, b) ? static_cast<TokenId>(next) : vocabulary.find_joined(a, b);
     if (result < 0) {
       throw Error(fmt::format("tokenizer, merge {}", rank), "a merge whose result is a token",
                   fmt::format("\"{}\" and \"{}\"", printable(a), printable(b)));
     }
-    if (unreachable[static_cast<size_t>(result)]) continue;
+    next = static_cast<size_t>(result) + 1;
+    if (kinds[static_cast<size_t>(result)] == TokenKind::control) continue;
     slot_of(left, right) = {left, right, result + 1, static_cast<uint32_t>(rank)};
   }
 }

@@ -11,10 +11,12 @@
 
 namespace sigma {
 
+enum class TokenKind : uint8_t { ordinary, special, control };
+
 class Bpe {
  public:
-  // `vocabulary` maps the tokens that merging may produce. Error when two merged tokens give no token.
-  Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vector<bool>& unreachable);
+  // kinds: of every token; merging never makes a control token. Error when two merged tokens give no token.
+  Bpe(const TokenizerSpec& spec, const TokenMap& vocabulary, const std::vector<TokenKind>& kinds);
 
   TokenId byte(unsigned char value) const { return bytes_[value]; }  // -1: no token covers it
   void append(std::string_view word, std::vector<TokenId>& out) const;
