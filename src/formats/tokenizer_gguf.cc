@@ -55,17 +55,19 @@ void read_tokens(TokenizerSpec& spec, const GgufFile& file) {
   }
   spec.tokens.resize(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    const std::string here = fmt::format("{}, token {}", file.where(), i);
+    const auto fail = [&](const char* expected, const std::string& found) {
+      throw Error(fmt::format("{}, token {}", file.where(), i), expected, found);
+    };
+    const auto text = [&] { return "\"" + printable(texts[i]) + "\""; };
     if (types[i] < kNormal || types[i] >= kByte) {
-      throw Error(here, "a token type of byte-level BPE, 1 to 5", fmt::format("{}", types[i]));
+      fail("a token type of byte-level BPE, 1 to 5", fmt::format("{}", types[i]));
     }
-    if (types[i] == kNormal) {
-      if (bytes_of_alphabet(texts[i], spec.tokens[i])) continue;
-      throw Error(here, "characters of the byte alphabet (byte-level BPE)", "\"" + printable(texts[i]) + "\"");
-    }
-    if (!unicode::is_utf8(texts[i])) throw Error(here, "UTF-8 text", "\"" + printable(texts[i]) + "\"");
+    const bool ordinary = types[i] == kNormal || types[i] == kUnused;
+    if (ordinary && bytes_of_alphabet(texts[i], spec.tokens[i])) continue;
+    if (types[i] == kNormal) fail("characters of the byte alphabet (byte-level BPE)", text());
+    if (!unicode::is_utf8(texts[i])) fail("UTF-8 text", text());
     spec.tokens[i] = texts[i];
-    if (types[i] == kUnused) continue;
+    if (ordinary) continue;
     spec.specials.push_back(
         {.id = static_cast<TokenId>(i), .text = spec.tokens[i], .control = types[i] != kUserDefined});
   }

@@ -49,7 +49,7 @@ Json post_processor(const TokenizerSpec& spec, const std::vector<std::string>& n
   Json single = Json::array(), pair = Json::array(), tokens = Json::object();
   const auto add_token = [&](TokenId id, int sequence) {
     const std::string& name = names[static_cast<size_t>(id)];
-    tokens[name] = {{"id", name}, {"ids", {id}}, {"tokens", {name}}};
+    tokens[name] = {{"id", name}, {"ids", Json::array({id})}, {"tokens", Json::array({name})}};
     const Json piece = {{"SpecialToken", {{"id", name}, {"type_id", sequence}}}};
     if (sequence == 0) single.push_back(piece);
     pair.push_back(piece);

@@ -94,6 +94,18 @@ TEST(Tokenizer, NormalizedSpecialTokensAreLookedForAfterNormalization) {
   EXPECT_EQ(tokenizer.encode("\u212b", Specials::as_text), (Ids{0xc3, 0x85}));
 }
 
+TEST(Tokenizer, NoControlTokenSpansABreak) {
+  TokenizerSpec spec = small_spec();
+  for (const bool normalized : {false, true}) {
+    spec.specials[0].normalized = normalized;
+    const Tokenizer tokenizer(spec);
+    const size_t breaks[] = {1, 9};
+    EXPECT_EQ(tokenizer.encode("<s>", Specials::parse, breaks), (Ids{'<', 's', '>'}));
+    EXPECT_EQ(tokenizer.encode("<s>", Specials::parse, std::span(breaks).subspan(1)), (Ids{261}));
+    EXPECT_EQ(tokenizer.encode("[T]", Specials::parse, breaks), (Ids{263})) << "not a control token";
+  }
+}
+
 TEST(Tokenizer, PromptsGetBeginningAndEndOnce) {
   TokenizerSpec spec = small_spec();
   spec.bos = 261;
