@@ -341,11 +341,13 @@ SafetensorsFolder::SafetensorsFolder(const std::string& folder) {
 void SafetensorsFolder::open_shards(const std::string& folder, const std::string& index_path) {
   const auto weight_map = parse_safetensors_index(MappedFile(index_path).text(), index_path);
   std::vector<std::string> names;
+  names.reserve(weight_map.size());
   for (const auto& [tensor, file] : weight_map) names.push_back(file);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   size_t found = 0;
-  for (const std::string& name : names) found += files_.emplace_back(folder + "/" + name).entries().size();
+  for (const std::string& name : names)
+    found += files_.emplace_back(fmt::format("{}/{}", folder, name)).entries().size();
   for (const auto& [tensor, name] : weight_map) {
     const auto shard = static_cast<size_t>(std::lower_bound(names.begin(), names.end(), name) - names.begin());
     if (files_[shard].find(tensor) == nullptr) {

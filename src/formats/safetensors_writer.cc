@@ -128,7 +128,7 @@ void write_shards(const std::string& folder, std::span<const TensorSpec> tensors
   uint64_t total_bytes = 0;
   for (size_t s = 0; s < shards.size(); ++s) {
     const std::string name = fmt::format("model-{:05}-of-{:05}.safetensors", s + 1, shards.size());
-    paths.push_back(folder + "/" + name);
+    paths.push_back(fmt::format("{}/{}", folder, name));
     files.push_back(std::make_unique<FileWriter>(paths.back()));
     write_file_of(*files.back(), tensors, shards[s], source, {{"format", "pt"}});
     for (const size_t i : shards[s]) {

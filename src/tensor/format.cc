@@ -133,15 +133,15 @@ void dequantise_q5_k(const BlockQ5_K& block, float* out) {
 
 void dequantise_q6_k(const BlockQ6_K& block, float* out) {
   const float d = to_f32(block.d);
-  for (int run = 0; run < 8; ++run) {
-    const int half = run / 4, r = run % 4;
-    const uint8_t* low = block.low + half * 64 + r % 2 * 32;
-    const uint8_t* high = block.high + half * 32;
+  for (int g = 0; g < 16; ++g) {
+    const int half = g / 8, r = g / 2 % 4, first = g % 2 * 16;
+    const uint8_t* low = block.low + half * 64 + r % 2 * 32 + first;
+    const uint8_t* high = block.high + half * 32 + first;
     const int shift = r / 2 * 4;
-    for (int i = 0; i < 32; ++i) {
-      const float scale = d * static_cast<float>(block.scales[run * 2 + i / 16]);
+    const float scale = d * static_cast<float>(block.scales[g]);
+    for (int i = 0; i < 16; ++i) {
       const int value = ((low[i] >> shift) & 15) | (((high[i] >> (2 * r)) & 3) << 4);
-      out[run * 32 + i] = scale * static_cast<float>(value - 32);
+      out[g * 16 + i] = scale * static_cast<float>(value - 32);
     }
   }
 }
@@ -204,7 +204,10 @@ BlockQ4_1 quantise_q4_1(const float* x) {
   }
   const float d = (high - low) / 15.0f, inverse = reciprocal(d);
   if (!all_finite(x) || !std::isfinite(d)) return nan_block<BlockQ4_1>();
-  const auto level = [&](float value) { return std::min(15, static_cast<int>((value - low) * inverse + 0.5f)); };
+  const auto level = [&](float value) {
+    const float q = (value - low) * inverse + 0.5f;
+    return std::min(15, static_cast<int>(q));
+  };
   BlockQ4_1 block;
   block.d = to_f16(d);
   block.m = to_f16(low);
@@ -294,17 +297,22 @@ bool all_finite(Format format, const std::byte* blocks, int64_t n) {
   const FormatInfo& info = format_info(format);
   const int64_t count = n / info.block_elements, stride = info.block_bytes;
   switch (format) {
-    case Format::f32: return finite_every<uint32_t, 0x7f800000u>(blocks, count, stride);
-    case Format::bf16: return finite_every<uint16_t, 0x7f80>(blocks, count, stride);
+    case Format::f32:
+      return finite_every<uint32_t, 0x7f800000u>(blocks, count, stride);
+    case Format::bf16:
+      return finite_every<uint16_t, 0x7f80>(blocks, count, stride);
     case Format::f16:
     case Format::q8_0:
     case Format::q4_0:
-    case Format::q5_0: return finite_f16(blocks, count, stride);
+    case Format::q5_0:
+      return finite_f16(blocks, count, stride);
     case Format::q4_1:
     case Format::q5_1:
     case Format::q4_k:
-    case Format::q5_k: return finite_f16(blocks, count, stride) && finite_f16(blocks + 2, count, stride);
-    case Format::q6_k: return finite_f16(blocks + offsetof(BlockQ6_K, d), count, stride);
+    case Format::q5_k:
+      return finite_f16(blocks, count, stride) && finite_f16(blocks + 2, count, stride);
+    case Format::q6_k:
+      return finite_f16(blocks + offsetof(BlockQ6_K, d), count, stride);
   }
   return false;
 }

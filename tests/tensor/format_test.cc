@@ -221,5 +221,31 @@ TEST(Format, SixteenBitFormatsKeepNanAndInfinity) {
   }
 }
 
+// One number at a time is spoilt: a plain value, or a scale of a block.
+TEST(Format, AllFiniteSeesEveryScale) {
+  const std::pair<Format, std::vector<size_t>> scales[] = {
+      {Format::q8_0, {0}},    {Format::q4_0, {0}},    {Format::q4_1, {0, 2}}, {Format::q5_0, {0}},
+      {Format::q5_1, {0, 2}}, {Format::q4_k, {0, 2}}, {Format::q5_k, {0, 2}}, {Format::q6_k, {208}}};
+  for (const auto& [format, offsets] : scales) {
+    const FormatInfo& info = format_info(format);
+    const std::vector<std::byte> good = random_blocks(format, 3, 600);
+    EXPECT_TRUE(all_finite(format, good.data(), 3 * info.block_elements)) << info.name;
+    for (const size_t offset : offsets) {
+      for (const auto bad : {uint16_t{0x7c00}, uint16_t{0xfc00}, uint16_t{0x7e01}}) {
+        std::vector<std::byte> bytes = good;
+        std::memcpy(bytes.data() + static_cast<size_t>(2 * info.block_bytes) + offset, &bad, sizeof(bad));
+        EXPECT_FALSE(all_finite(format, bytes.data(), 3 * info.block_elements)) << info.name;
+        EXPECT_TRUE(all_finite(format, bytes.data(), 2 * info.block_elements)) << info.name;
+      }
+    }
+  }
+  for (const Format format : {Format::f32, Format::f16, Format::bf16}) {
+    for (const float bad : {kNan, kInfinity, -kInfinity}) {
+      EXPECT_FALSE(all_finite(format, quantise(format, {1.0f, -2.0f, bad}).data(), 3));
+    }
+    EXPECT_TRUE(all_finite(format, quantise(format, {1.0f, -65504.0f, 0.0f}).data(), 3));
+  }
+}
+
 }  // namespace
 }  // namespace sigma
