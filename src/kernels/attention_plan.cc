@@ -13,8 +13,10 @@ namespace {
 // A tile has about this many vectors per K head: K and V are read once per tile.
 constexpr int64_t kTileVectors = 64;
 constexpr int64_t kMaxTileRows = 32;
-// Tasks per thread when the context is cut to occupy every thread.
-constexpr int64_t kTasksPerThread = 8;
+// Tiles of more vectors go unit by unit.
+constexpr int64_t kMaxStreamedVectors = 256;
+// The next task takes its share of what is left: one of so many parts per thread. Large parts first, small ones last.
+constexpr int64_t kPartsPerThread = 3;
 // Bytes of cache below which waking the other threads costs more than it gains.
 constexpr int64_t kSerialBytes = 48 << 10;
 // Of one wave of tiles with selective V.
@@ -55,24 +57,91 @@ int64_t dense_rows(const AttentionArgs& args, const SeqSlice& seq) {
   return std::clamp<int64_t>(args.v_top - seq.position, 0, seq.rows);
 }
 
-AttentionTile make_tile(const SeqSlice& seq, int64_t first, int64_t rows, int unit) {
+AttentionTile make_tile(const SeqSlice& seq, int64_t first, int64_t rows) {
   AttentionTile tile;
   tile.pages = seq.pages.data();
   tile.row = seq.row + first;
   tile.rows = rows;
   tile.position = seq.position + first;
-  tile.unit = unit;
   return tile;
 }
 
 int64_t splits_of(int64_t positions) { return ceil_div(positions, kAttentionSplit); }
 
+// Tasks of some tiles, and what they need.
+class Tasks {
+ public:
+  Tasks(const Context& context, const AttentionPlan& plan, std::span<AttentionTile> tiles)
+      : plan_(plan), threads_(context.threads.size()) {
+    int64_t room = 0;
+    for (const AttentionTile& tile : tiles) {
+      room += splits_of(tile.end()) * plan.units;
+      left_ += cost(tile) * plan.units;
+    }
+    total_ = left_;
+    tasks_ = context.scratch.take<AttentionTask>(room);
+    for (AttentionTile& tile : tiles) cut(tile);
+  }
+
+  int64_t count() const { return count_; }
+  const AttentionTask& operator[](int64_t i) const { return tasks_[i]; }
+  const TaskSize& size() const { return size_; }
+  // Units times positions times rows, about.
+  int64_t cost() const { return total_; }
+
+ private:
+  // Of one unit; the softmax and the reading of K and V weigh as much as one more row.
+  static int64_t cost(const AttentionTile& tile) { return splits_of(tile.end()) * (tile.rows + 1); }
+
+  void cut(AttentionTile& tile) {
+    const int64_t first = count_, splits = splits_of(tile.end()), unit_vectors = tile.rows * plan_.q_heads;
+    const bool stream = unit_vectors * plan_.units <= kMaxStreamedVectors;
+    if (stream) {
+      for (int64_t split = 0; split < splits;) {
+        const int64_t share = unit_splits(tile);
+        const int64_t length = std::clamp<int64_t>(share / plan_.units, 1, splits - split);
+        const int64_t units = length > 1 ? plan_.units : std::clamp<int64_t>(share, 1, plan_.units);
+        for (int64_t unit = 0; unit < plan_.units; unit += units)
+          add(tile, unit, std::min(unit + units, int64_t{plan_.units}), split, split + length);
+        split += length;
+      }
+    } else {
+      for (int unit = 0; unit < plan_.units; ++unit)
+        for (int64_t split = 0; split < splits;) {
+          const int64_t length = std::clamp<int64_t>(unit_splits(tile), 1, splits - split);
+          add(tile, unit, unit + 1, split, split + length);
+          split += length;
+        }
+    }
+    tile.tasks_left = static_cast<int>(count_ - first);
+    for (int64_t i = first; i < count_; ++i)
+      size_.vectors = std::max(size_.vectors, unit_vectors * (tasks_[i].unit_end - tasks_[i].unit));
+    size_.unit_vectors = std::max(size_.unit_vectors, unit_vectors);
+  }
+  // The next task's share of what is left, in splits of one unit of this tile.
+  int64_t unit_splits(const AttentionTile& tile) const {
+    return left_ / (kPartsPerThread * threads_ * (tile.rows + 1));
+  }
+  void add(AttentionTile& tile, int64_t unit, int64_t unit_end, int64_t split, int64_t split_end) {
+    tasks_[count_++] = {.tile = &tile,
+                        .unit = static_cast<int>(unit),
+                        .unit_end = static_cast<int>(unit_end),
+                        .begin = split * kAttentionSplit,
+                        .end = std::min(split_end * kAttentionSplit, tile.end())};
+    left_ -= (unit_end - unit) * (split_end - split) * (tile.rows + 1);
+  }
+
+  const AttentionPlan& plan_;
+  int64_t threads_, left_ = 0, total_ = 0, count_ = 0;
+  AttentionTask* tasks_ = nullptr;
+  TaskSize size_;
+};
+
 // Scratch of the running threads, one piece each.
 class ThreadScratch {
  public:
-  ThreadScratch(const AttentionSet& set, const Context& context, const AttentionPlan& plan, int64_t rows,
-                int64_t positions)
-      : bytes_(round_up(set.scratch_bytes(plan, rows, positions), 64)),
+  ThreadScratch(const AttentionSet& set, const Context& context, const AttentionPlan& plan, const TaskSize& size)
+      : bytes_(round_up(set.scratch_bytes(plan, size), 64)),
         base_(context.scratch.take<std::byte>(bytes_ * context.threads.size())) {}
   std::byte* of(int thread) const { return base_ + bytes_ * thread; }
 
@@ -81,46 +150,14 @@ class ThreadScratch {
   std::byte* base_;
 };
 
-// Tasks over [0, end) of every tile, each about `cost` (positions times rows) of work, the longest contexts first.
-int64_t make_tasks(std::span<AttentionTile> tiles, int64_t cost, AttentionTask* tasks) {
-  int64_t count = 0;
-  for (AttentionTile& tile : tiles) {
-    const int64_t splits = splits_of(tile.end());
-    const int64_t parts = std::clamp<int64_t>(ceil_div(tile.end() * (tile.rows + 1), cost), 1, splits);
-    tile.tasks_left = static_cast<int>(parts);
-    for (int64_t part = 0; part < parts; ++part) {
-      const int64_t begin = splits * part / parts, end = splits * (part + 1) / parts;
-      tasks[count++] = {&tile, begin * kAttentionSplit, std::min(end * kAttentionSplit, tile.end())};
-    }
-  }
-  return count;
-}
-
-struct Work {
-  int64_t cost = 0;       // positions times rows, plus positions
-  int64_t max_tasks = 0;  // one per split
-  int64_t max_rows = 0, max_end = 0;
-};
-
-Work measure(std::span<const AttentionTile> tiles) {
-  Work work;
-  for (const AttentionTile& tile : tiles) {
-    work.cost += tile.end() * (tile.rows + 1);
-    work.max_tasks += splits_of(tile.end());
-    work.max_rows = std::max(work.max_rows, tile.rows);
-    work.max_end = std::max(work.max_end, tile.end());
-  }
-  return work;
-}
-
 template <class F>
-void run_tasks(const Context& context, const AttentionPlan& plan, const Work& work, int64_t tasks, const F& f) {
+void run_tasks(const Context& context, const AttentionPlan& plan, const Tasks& tasks, int64_t count, const F& f) {
   const int64_t token_bytes =
       (plan.k.head_bytes * plan.k_heads + plan.v.head_bytes * plan.v_heads) / plan.k.page_tokens;
-  if (work.cost * token_bytes <= 2 * kSerialBytes) {
-    for (int64_t i = 0; i < tasks; ++i) f(i, 0);
+  if (tasks.cost() * kAttentionSplit * token_bytes <= 2 * kSerialBytes) {
+    for (int64_t i = 0; i < count; ++i) f(i, 0);
   } else {
-    context.threads.run(tasks, f);
+    context.threads.run(count, f);
   }
 }
 
@@ -128,7 +165,7 @@ void attend(const AttentionSet& set, const Context& context, const AttentionPlan
   const AttentionArgs& args = *plan.args;
   const int64_t tile_rows = std::clamp<int64_t>(kTileVectors * args.k.shape.heads / args.q_heads, 1, kMaxTileRows);
   int64_t count = 0;
-  for (const SeqSlice& seq : args.seqs) count += ceil_div(dense_rows(args, seq), tile_rows) * plan.units;
+  for (const SeqSlice& seq : args.seqs) count += ceil_div(dense_rows(args, seq), tile_rows);
   if (count == 0) return;
   Arena::Scope scope(context.scratch);
   const std::span<AttentionTile> tiles(context.scratch.take<AttentionTile>(count), static_cast<size_t>(count));
@@ -136,19 +173,17 @@ void attend(const AttentionSet& set, const Context& context, const AttentionPlan
   for (const SeqSlice& seq : args.seqs) {
     const int64_t rows = dense_rows(args, seq);
     for (int64_t part = ceil_div(rows, tile_rows) - 1; part >= 0; --part)  // the longest contexts first
-      for (int unit = 0; unit < plan.units; ++unit)
-        tiles[next++] = make_tile(seq, part * tile_rows, std::min(tile_rows, rows - part * tile_rows), unit);
+      tiles[next++] = make_tile(seq, part * tile_rows, std::min(tile_rows, rows - part * tile_rows));
   }
-  const Work work = measure(tiles);
-  auto* tasks = context.scratch.take<AttentionTask>(work.max_tasks);
-  const int64_t task_cost = ceil_div(work.cost, kTasksPerThread * context.threads.size());
-  const int64_t task_count = make_tasks(tiles, task_cost, tasks);
-  for (AttentionTile& tile : tiles)
-    if (tile.tasks_left > 1)
+  const Tasks tasks(context, plan, tiles);
+  for (int64_t i = 0; i < tasks.count(); ++i) {
+    AttentionTile& tile = *tasks[i].tile;
+    if (tasks[i].begin > 0 && tile.partial == nullptr)
       tile.partial =
-          context.scratch.take<float>(splits_of(tile.end()) * tile.rows * plan.q_heads * (2 + plan.v.padded_dim));
-  const ThreadScratch scratch(set, context, plan, work.max_rows, 0);
-  run_tasks(context, plan, work, task_count, [&](int64_t i, int thread) {
+          context.scratch.take<float>(splits_of(tile.end()) * tile.rows * args.q_heads * (2 + plan.v.padded_dim));
+  }
+  const ThreadScratch scratch(set, context, plan, tasks.size());
+  run_tasks(context, plan, tasks, tasks.count(), [&](int64_t i, int thread) {
     AttentionTile& tile = *tasks[i].tile;
     set.attend(plan, tasks[i], scratch.of(thread));
     if (tile.partial == nullptr) return;
@@ -157,13 +192,13 @@ void attend(const AttentionSet& set, const Context& context, const AttentionPlan
   });
 }
 
-int64_t board_bytes(const AttentionPlan& plan, int64_t end) {  // of one row of a unit
+int64_t board_floats(const AttentionPlan& plan, int64_t end) {  // of one row
   const int64_t stride = round_up(end, kAttentionSplit);
-  return plan.q_heads * (stride + stride / 4 + stride / kAttentionSplit * 2) * int64_t{sizeof(float)};
+  return plan.args->q_heads * (stride + stride / 4 + stride / kAttentionSplit * 2);
 }
 
 void take_board(const Context& context, const AttentionPlan& plan, AttentionTile& tile) {
-  const int64_t vectors = tile.rows * plan.q_heads;
+  const int64_t vectors = tile.rows * plan.args->q_heads;
   tile.board.stride = round_up(tile.end(), kAttentionSplit);
   tile.board.scores = context.scratch.take<float>(vectors * tile.board.stride);
   tile.board.maxima = context.scratch.take<float>(vectors * tile.board.stride / 4);
@@ -174,16 +209,18 @@ void take_board(const Context& context, const AttentionPlan& plan, AttentionTile
 void attend_selected(const AttentionSet& set, const Context& context, const AttentionPlan& plan,
                      std::span<AttentionTile> tiles) {
   Arena::Scope scope(context.scratch);
-  for (AttentionTile& tile : tiles) take_board(context, plan, tile);
-  const Work work = measure(tiles);
-  auto* tasks = context.scratch.take<AttentionTask>(work.max_tasks);
-  const int64_t task_count = make_tasks(tiles, ceil_div(work.cost, kTasksPerThread * context.threads.size()), tasks);
-  const ThreadScratch scratch(set, context, plan, work.max_rows, round_up(work.max_end, kAttentionSplit));
-  run_tasks(context, plan, work, task_count,
+  const Tasks tasks(context, plan, tiles);
+  TaskSize size = tasks.size();
+  for (AttentionTile& tile : tiles) {
+    take_board(context, plan, tile);
+    size.board_positions = std::max(size.board_positions, tile.board.stride);
+  }
+  const ThreadScratch scratch(set, context, plan, size);
+  run_tasks(context, plan, tasks, tasks.count(),
             [&](int64_t i, int thread) { set.score(plan, tasks[i], scratch.of(thread)); });
-  run_tasks(context, plan, work, std::ssize(tiles) * plan.v_heads, [&](int64_t i, int thread) {
-    set.select(plan, tiles[static_cast<size_t>(i / plan.v_heads)], static_cast<int>(i % plan.v_heads),
-               scratch.of(thread));
+  const int64_t v_heads = plan.args->v.shape.heads;
+  run_tasks(context, plan, tasks, std::ssize(tiles) * v_heads, [&](int64_t i, int thread) {
+    set.select(plan, tiles[static_cast<size_t>(i / v_heads)], static_cast<int>(i % v_heads), scratch.of(thread));
   });
 }
 
@@ -191,7 +228,7 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
   const AttentionArgs& args = *plan.args;
   Arena::Scope scope(context.scratch);
   int64_t max_tiles = 0;
-  for (const SeqSlice& seq : args.seqs) max_tiles += (seq.rows - dense_rows(args, seq)) * plan.units;
+  for (const SeqSlice& seq : args.seqs) max_tiles += seq.rows - dense_rows(args, seq);
   if (max_tiles == 0) return;
   auto* tiles = context.scratch.take<AttentionTile>(max_tiles);
   size_t count = 0;
@@ -203,10 +240,10 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
   };
   for (const SeqSlice& seq : args.seqs) {
     for (int64_t row = dense_rows(args, seq); row < seq.rows;) {
-      const int64_t row_bytes = board_bytes(plan, seq.position + seq.rows) * plan.units;
+      const int64_t row_bytes = board_floats(plan, seq.position + seq.rows) * int64_t{sizeof(float)};
       const int64_t rows = std::min(seq.rows - row, std::clamp<int64_t>(kBoardBytes / row_bytes, 1, kMaxTileRows));
       if (bytes + rows * row_bytes > kBoardBytes) flush();
-      for (int unit = 0; unit < plan.units; ++unit) tiles[count++] = make_tile(seq, row, rows, unit);
+      tiles[count++] = make_tile(seq, row, rows);
       bytes += rows * row_bytes;
       row += rows;
     }

@@ -2,8 +2,11 @@
 //
 // A unit is the smallest group of heads that shares no K and no V head with another: of gcd(k_heads, v_heads) units,
 // each has q_heads / units query heads, k_heads / units K heads and v_heads / units V heads.
-// A tile is a few consecutive rows of one sequence with the query heads of one unit: its vectors are numbered
-// [query head][row], so that those which share a K or a V head are consecutive.
+// A tile is a few consecutive rows of one sequence. Its vectors, a query head of a row each, are numbered
+// [query head][row], so that those of a unit, of a K head and of a V head are consecutive.
+// A task is a range of units over a stretch of a tile's context. Few rows: all units at once, in the order in which a
+// page holds them, since reading memory front to back is what decides the time; many rows: one unit, which reuses what
+// it has read.
 //
 // Determinism: the context is cut at absolute positions. Within a split of kAttentionSplit positions, blocks of
 // kAttentionBlock are folded in order by the online softmax; splits are merged in order. So a row's result depends on
@@ -26,7 +29,7 @@ struct AttentionPlan {
   int units = 0, q_heads = 0, k_heads = 0, v_heads = 0;  // heads: of one unit
 };
 
-// Selective V, per vector of a tile; stride: positions, a multiple of kAttentionSplit.
+// Selective V, for every vector of a tile; stride: positions, a multiple of kAttentionSplit.
 struct ScoreBoard {
   int64_t stride = 0;
   float* scores = nullptr;  // [vectors][stride]
@@ -38,24 +41,29 @@ struct AttentionTile {
   const PageId* pages = nullptr;
   int64_t row = 0, rows = 0;  // of the batch
   int64_t position = 0;       // of `row` in its sequence
-  int unit = 0;
   int tasks_left = 0;
-  float* partial = nullptr;  // [splits][vectors][2 + padded v dim]: m, l, o; null: the task covers the whole context
-  ScoreBoard board;
+  float* partial = nullptr;  // [splits]: m [vectors], l [vectors], o [vectors][padded v dim]; null: no task has a part
+  ScoreBoard board;          // of the context only
 
   int64_t end() const { return position + rows; }
 };
 
-// Positions [begin, end) of a tile's context; begin a multiple of kAttentionSplit.
+// Units [unit, unit_end) over positions [begin, end) of a tile's context; begin a multiple of kAttentionSplit.
 struct AttentionTask {
   AttentionTile* tile = nullptr;
+  int unit = 0, unit_end = 0;
   int64_t begin = 0, end = 0;
 };
 
-// What an ISA supplies. scratch: 64-byte aligned, scratch_bytes(plan, rows of the largest tile, positions of the
-// longest ScoreBoard or 0).
+// Vectors that a task, or one unit of a task, may have.
+struct TaskSize {
+  int64_t vectors = 0, unit_vectors = 0;
+  int64_t board_positions = 0;  // of the longest context with a ScoreBoard
+};
+
+// What an ISA supplies. scratch: 64-byte aligned, scratch_bytes(plan, the largest size of all tasks).
 struct AttentionSet {
-  int64_t (*scratch_bytes)(const AttentionPlan& plan, int64_t rows, int64_t positions);
+  int64_t (*scratch_bytes)(const AttentionPlan& plan, const TaskSize& size);
   void (*attend)(const AttentionPlan& plan, const AttentionTask& task, std::byte* scratch);
   void (*merge)(const AttentionPlan& plan, const AttentionTile& tile, std::byte* scratch);
   void (*score)(const AttentionPlan& plan, const AttentionTask& task, std::byte* scratch);

@@ -18,18 +18,18 @@ T read_as(const std::byte* p) {
 
 // Element i of token `slot` of the head of a K page that begins at `head`.
 float key_element(const KvLayout& layout, const std::byte* head, int slot, int i) {
-  const std::byte* block = head + slot / kKeyBlock * layout.block_bytes;
-  const int lane = slot % kKeyBlock;
+  const std::byte* block = head + slot / layout.key_block * layout.block_bytes;
+  const int lane = slot % layout.key_block;
   switch (layout.format) {
     case Format::f32:
-      return read_as<float>(block + (i * kKeyBlock + lane) * 4);
+      return read_as<float>(block + (i * layout.key_block + lane) * 4);
     case Format::f16:
-      return to_f32(read_as<f16>(block + (i * kKeyBlock + lane) * 2));
+      return to_f32(read_as<f16>(block + (i * layout.key_block + lane) * 2));
     case Format::bf16:
-      return to_f32(read_as<bf16>(block + (i / 2 * kKeyBlock + lane) * 4 + i % 2 * 2));
+      return to_f32(read_as<bf16>(block + (i / 2 * layout.key_block + lane) * 4 + i % 2 * 2));
     default: {
-      const int q = read_as<uint8_t>(block + (i / 4 * kKeyBlock + lane) * 4 + i % 4) - 128;
-      const auto scale = read_as<f16>(block + layout.scales + (i / kQuantBlock * kKeyBlock + lane) * 2);
+      const int q = read_as<uint8_t>(block + (i / 4 * layout.key_block + lane) * 4 + i % 4) - 128;
+      const auto scale = read_as<f16>(block + layout.scales + (i / kQuantBlock * layout.key_block + lane) * 2);
       return to_f32(scale) * static_cast<float>(q);
     }
   }
@@ -78,10 +78,13 @@ KvLayout kv_layout(CacheKind kind, const CacheShape& shape) {
   if (kind == CacheKind::k) {
     const int multiple = quantised ? kQuantBlock : shape.format == Format::bf16 ? 2 : 1;
     layout.padded_dim = static_cast<int>(round_up(shape.dim, multiple));
-    layout.scales = layout.padded_dim * kKeyBlock * element;
-    const int64_t scale_bytes = quantised ? layout.padded_dim / kQuantBlock * kKeyBlock * 2 : 0;
+    layout.key_block = quantised ? 32 : 64;
+    if (shape.page_tokens % layout.key_block != 0) layout.key_block = 16;
+    layout.key_step = layout.key_block * (shape.format == Format::f16 ? 2 : 4);
+    layout.scales = layout.padded_dim * layout.key_block * element;
+    const int64_t scale_bytes = quantised ? layout.padded_dim / kQuantBlock * layout.key_block * 2 : 0;
     layout.block_bytes = round_up(layout.scales + scale_bytes, 64);
-    layout.head_bytes = ceil_div(shape.page_tokens, kKeyBlock) * layout.block_bytes;
+    layout.head_bytes = ceil_div(shape.page_tokens, layout.key_block) * layout.block_bytes;
   } else {
     layout.padded_dim = static_cast<int>(round_up(shape.dim, kQuantBlock));
     layout.row_bytes = layout.padded_dim * element;

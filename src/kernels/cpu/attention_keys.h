@@ -1,5 +1,6 @@
-// Scores: s[m][t] = scale * dot(q[m], K[t]) of query vectors against columns of K. A column is kLanes tokens of one
-// block of kv_layout.h. Every score is one chain of operations along dim, so its bits depend on q[m] and K[t] alone.
+// Scores: s[m][t] = scale * dot(q[m], K[t]) of query vectors against strips of K. A strip is as many tokens of one
+// block of kv_layout.h as a register tile takes in. Every score is one chain of operations along dim, so its bits
+// depend on q[m] and K[t] alone.
 #pragma once
 
 #include "kernels/attention_plan.h"
@@ -11,41 +12,41 @@ namespace sigma::SIGMA_ISA {
 inline constexpr int kTileRows = kLanes == 16 ? 6 : 4;
 inline constexpr int kTileCols = kLanes == 16 ? 4 : 2;
 
-inline constexpr int kMaxColumns = kAttentionBlock + kTileCols;
+// Columns of a tile over blocks of key_block tokens. q8_0 needs two accumulators per score.
+inline int strip_columns(const KvLayout& layout) {
+  const int wide = layout.format == Format::q8_0 ? kTileCols / 2 : kTileCols, all = layout.key_block / kLanes;
+  return wide < all ? wide : all;
+}
 
-// Columns that cover a run of positions; `first` is where the column's first lane lies, counted from the run's start
-// (below 0 where a page's blocks begin before it). Lanes outside of the run hold other positions or nothing.
-struct Columns {
-  int count = 0;                        // a multiple of kTileCols: the last one is repeated
-  const std::byte* block[kMaxColumns];  // of head 0
-  int part[kMaxColumns];                // first lane within the block
-  int first[kMaxColumns];
+// A strip's keys and (q8_0) scales, of head 0; `first`: its first lane, counted from the start of a run of positions,
+// below 0 where the strip begins before it. Lanes outside of the run hold other positions or nothing.
+struct Strip {
+  const std::byte *keys, *scales;
+  int64_t first;
+};
+struct Strips {
+  int count = 0;
+  Strip strip[kAttentionBlock];
 };
 
-inline void find_columns(Columns& columns, const PagedView& cache, const KvLayout& layout, const PageId* pages,
-                         int64_t begin, int64_t count) {
-  int64_t page = begin / layout.page_tokens;
-  int slot = static_cast<int>(begin % layout.page_tokens);
-  int n = 0;
+// Strips that cover positions [begin, begin + count).
+inline void find_strips(Strips& strips, const PagedView& cache, const KvLayout& layout, const PageId* pages,
+                        int64_t begin, int64_t count) {
+  const int width = strip_columns(layout) * kLanes, lane_bytes = layout.format == Format::f16 ? 2 : 4;
+  int64_t page = begin / layout.page_tokens, slot = begin % layout.page_tokens;
+  strips.count = 0;
   for (int64_t t = 0; t < count; ++page, slot = 0) {
     const std::byte* data = cache.data + pages[page] * cache.page_stride;
     while (slot < layout.page_tokens && t < count) {
-      const int lane = slot / kLanes * kLanes;
-      columns.block[n] = data + slot / kKeyBlock * layout.block_bytes;
-      columns.part[n] = lane % kKeyBlock;
-      columns.first[n] = static_cast<int>(t) - (slot - lane);
-      const int next = lane + kLanes < layout.page_tokens ? lane + kLanes : layout.page_tokens;
+      const int64_t start = slot / width * width, lane = start % layout.key_block;
+      const std::byte* block = data + start / layout.key_block * layout.block_bytes;
+      strips.strip[strips.count++] = {
+          .keys = block + lane * lane_bytes, .scales = block + layout.scales + lane * 2, .first = t - (slot - start)};
+      const int64_t next = start + width < layout.page_tokens ? start + width : layout.page_tokens;
       t += next - slot;
       slot = next;
-      ++n;
     }
   }
-  for (; n % kTileCols != 0; ++n) {
-    columns.block[n] = columns.block[n - 1];
-    columns.part[n] = columns.part[n - 1];
-    columns.first[n] = columns.first[n - 1];
-  }
-  columns.count = n;
 }
 
 // Query vectors as the dot products want them, `stride` bytes apart:
@@ -104,194 +105,192 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
   }
 }
 
-// A tile of M vectors by N columns. s: [M] rows of s_stride floats, at the run's start; scores of column c go to
-// s[m][first[c] ...], in order of columns, so that lanes beyond a page's end are overwritten by the next page's.
+// Vectors against strips of one head. s: a row of s_stride floats per vector, at the run's start; a strip's scores go
+// to s[m][first ...], strips in order, so that lanes beyond a page's end are overwritten by the next page's.
 struct ScoreTile {
   const std::byte* q;
   int64_t q_stride;
-  const std::byte* const* column;  // [N], at its first lane
-  int64_t scale_offset;            // q8_0: from the column of lane 0 to its scales
-  const int* part;
-  const int* first;
+  const Strip *strip, *strip_end;
+  int64_t head_offset;  // bytes
+  int64_t step_bytes, scale_step_bytes;
   float* s;
   int64_t s_stride;
-  int dim;  // padded
+  int64_t dim;  // padded
   float scale;
 };
 
-template <int M, int N>
-inline void store_tile(const ScoreTile& t, const F32 (&acc)[M][N]) {
-  const F32 scale = set(t.scale);
-  SIGMA_UNROLL
-  for (int m = 0; m < M; ++m) {
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) store(t.s + m * t.s_stride + t.first[c], acc[m][c] * scale);
-  }
-}
-
-template <int M, int N>
-inline void score_bf16(const ScoreTile& t) {
-  F32 acc[M][N];
-  SIGMA_UNROLL
-  for (int m = 0; m < M; ++m) {
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) acc[m][c] = zero_f32();
-  }
-  for (int64_t p = 0; p < t.dim / 2; ++p) {
-    I32 k[N];
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) k[c] = load_raw(t.column[c] + p * kKeyStep);
-    SIGMA_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const I32 q = set_raw(t.q + m * t.q_stride + p * 4);
-      SIGMA_UNROLL
-      for (int c = 0; c < N; ++c) acc[m][c] = dot_bf16(acc[m][c], q, k[c]);
-    }
-  }
-  store_tile<M, N>(t, acc);
-}
-
-struct KeyF32 {
-  static constexpr int kStep = kKeyStep;
-  static F32 read(const std::byte* p) { return load(reinterpret_cast<const float*>(p)); }
-};
-struct KeyF16 {
-  static constexpr int kStep = kKeyStep / 2;
-  static F32 read(const std::byte* p) { return load_f16(reinterpret_cast<const f16*>(p)); }
-};
-
-template <class Key, int M, int N>
-inline void score_f32(const ScoreTile& t) {
-  F32 acc[M][N];
-  SIGMA_UNROLL
-  for (int m = 0; m < M; ++m) {
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) acc[m][c] = zero_f32();
-  }
-  for (int64_t i = 0; i < t.dim; ++i) {
-    F32 k[N];
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) k[c] = Key::read(t.column[c] + i * Key::kStep);
-    SIGMA_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const F32 q = set(reinterpret_cast<const float*>(t.q + m * t.q_stride)[i]);
-      SIGMA_UNROLL
-      for (int c = 0; c < N; ++c) acc[m][c] = fma(q, k[c], acc[m][c]);
-    }
-  }
-  store_tile<M, N>(t, acc);
-}
-
-// Per block of 32: sum of (k + 128) q - 128 sum of q in integers, then s += k_scale q_scale * that.
-template <int M, int N>
-inline void score_q8(const ScoreTile& t) {
-  F32 acc[M][N];
-  SIGMA_UNROLL
-  for (int m = 0; m < M; ++m) {
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) acc[m][c] = zero_f32();
-  }
-  for (int64_t b = 0; b < t.dim / kQuantBlock; ++b) {
-    I32 sum[M][N];
-    SIGMA_UNROLL
-    for (int m = 0; m < M; ++m) {
-      const std::byte* scales = t.q + m * t.q_stride + t.dim;
-      const I32 offset = set_raw(scales + (t.dim / kQuantBlock + b) * 4);
-      SIGMA_UNROLL
-      for (int c = 0; c < N; ++c) sum[m][c] = offset;
-    }
-    for (int64_t i = 0; i < kQuantBlock / 4; ++i) {
+// Dot products of one strip: acc[m][c].
+struct DotBf16 {
+  template <int M, int N>
+  static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
+    const std::byte* keys = strip.keys + t.head_offset;
+    for (int64_t p = 0; p < t.dim / 2; ++p, keys += t.step_bytes) {
       I32 k[N];
       SIGMA_UNROLL
-      for (int c = 0; c < N; ++c) k[c] = load_raw(t.column[c] + (b * (kQuantBlock / 4) + i) * kKeyStep);
+      for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
       SIGMA_UNROLL
       for (int m = 0; m < M; ++m) {
-        const I32 q = set_raw(t.q + m * t.q_stride + b * kQuantBlock + i * 4);
+        const I32 q = set_raw(t.q + m * t.q_stride + p * 4);
         SIGMA_UNROLL
-        for (int c = 0; c < N; ++c) sum[m][c] = dot_u8s8(sum[m][c], k[c], q);
+        for (int c = 0; c < N; ++c) acc[m][c] = dot_bf16(acc[m][c], q, k[c]);
       }
     }
-    SIGMA_UNROLL
-    for (int c = 0; c < N; ++c) {
-      const std::byte* block_scales = t.column[c] - t.part[c] * 4 + t.scale_offset + b * kKeyBlock * 2;
-      const F32 k_scale = load_f16(reinterpret_cast<const f16*>(block_scales) + t.part[c]);
+  }
+};
+
+template <class Element>
+struct DotF32 {
+  template <int M, int N>
+  static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
+    const std::byte* keys = strip.keys + t.head_offset;
+    for (int64_t i = 0; i < t.dim; ++i, keys += t.step_bytes) {
+      F32 k[N];
+      SIGMA_UNROLL
+      for (int c = 0; c < N; ++c) k[c] = widen(reinterpret_cast<const Element*>(keys) + c * kLanes);
       SIGMA_UNROLL
       for (int m = 0; m < M; ++m) {
-        const F32 q_scale = set(reinterpret_cast<const float*>(t.q + m * t.q_stride + t.dim)[b]);
-        acc[m][c] = fma(to_f32(sum[m][c]), k_scale * q_scale, acc[m][c]);
+        const F32 q = set(reinterpret_cast<const float*>(t.q + m * t.q_stride)[i]);
+        SIGMA_UNROLL
+        for (int c = 0; c < N; ++c) acc[m][c] = fma(q, k[c], acc[m][c]);
       }
     }
   }
-  store_tile<M, N>(t, acc);
-}
+  static F32 widen(const float* p) { return load(p); }
+  static F32 widen(const f16* p) { return load_f16(p); }
+};
 
-template <int M>
-inline void score_tile(Format format, const ScoreTile& t) {
-  constexpr int kHalf = kTileCols / 2;  // q8_0 needs two accumulators per score
-  switch (format) {
-    case Format::bf16:
-      return score_bf16<M, kTileCols>(t);
-    case Format::f16:
-      return score_f32<KeyF16, M, kTileCols>(t);
-    case Format::q8_0: {
-      score_q8<M, kHalf>(t);
-      ScoreTile second = t;
-      second.column += kHalf;
-      second.part += kHalf;
-      second.first += kHalf;
-      return score_q8<M, kHalf>(second);
+// Per block of 32: sum of (k + 128) q - 128 sum of q in integers, then acc += k_scale q_scale * that.
+struct DotQ8 {
+  template <int M, int N>
+  static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
+    const std::byte *keys = strip.keys + t.head_offset, *scales = strip.scales + t.head_offset;
+    const int64_t blocks = t.dim / kQuantBlock;
+    for (int64_t b = 0; b < blocks; ++b, scales += t.scale_step_bytes) {
+      I32 sum[M][N];
+      SIGMA_UNROLL
+      for (int m = 0; m < M; ++m) {
+        const I32 offset = set_raw(t.q + m * t.q_stride + t.dim + (blocks + b) * 4);
+        SIGMA_UNROLL
+        for (int c = 0; c < N; ++c) sum[m][c] = offset;
+      }
+      for (int64_t i = 0; i < kQuantBlock / 4; ++i, keys += t.step_bytes) {
+        I32 k[N];
+        SIGMA_UNROLL
+        for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
+        SIGMA_UNROLL
+        for (int m = 0; m < M; ++m) {
+          const I32 q = set_raw(t.q + m * t.q_stride + b * kQuantBlock + i * 4);
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) sum[m][c] = dot_u8s8(sum[m][c], k[c], q);
+        }
+      }
+      SIGMA_UNROLL
+      for (int c = 0; c < N; ++c) {
+        const F32 k_scale = load_f16(reinterpret_cast<const f16*>(scales) + c * kLanes);
+        SIGMA_UNROLL
+        for (int m = 0; m < M; ++m) {
+          const F32 q_scale = set(reinterpret_cast<const float*>(t.q + m * t.q_stride + t.dim)[b]);
+          acc[m][c] = fma(to_f32(sum[m][c]), k_scale * q_scale, acc[m][c]);
+        }
+      }
     }
-    default:
-      return score_f32<KeyF32, M, kTileCols>(t);
+  }
+};
+
+template <class Dot, int N, int M>
+inline void score_strips(const ScoreTile& t) {
+  const F32 scale = set(t.scale);
+  for (const Strip* strip = t.strip; strip < t.strip_end; ++strip) {
+    F32 acc[M][N];
+    SIGMA_UNROLL
+    for (int m = 0; m < M; ++m) {
+      SIGMA_UNROLL
+      for (int c = 0; c < N; ++c) acc[m][c] = zero_f32();
+    }
+    Dot::template run<M, N>(t, *strip, acc);
+    SIGMA_UNROLL
+    for (int m = 0; m < M; ++m) {
+      SIGMA_UNROLL
+      for (int c = 0; c < N; ++c) store(t.s + m * t.s_stride + strip->first + c * kLanes, acc[m][c] * scale);
+    }
   }
 }
 
-inline void score_tile(int rows, Format format, const ScoreTile& t) {
+template <class Dot, int N>
+inline void score_strips(int rows, const ScoreTile& t) {
   switch (rows) {
     case 1:
-      return score_tile<1>(format, t);
+      return score_strips<Dot, N, 1>(t);
     case 2:
-      return score_tile<2>(format, t);
+      return score_strips<Dot, N, 2>(t);
     case 3:
-      return score_tile<3>(format, t);
+      return score_strips<Dot, N, 3>(t);
     case 4:
-      return score_tile<4>(format, t);
+      return score_strips<Dot, N, 4>(t);
     case 5:
-      return score_tile < kTileRows < 5 ? 1 : 5 > (format, t);
+      return score_strips < Dot, N, kTileRows < 5 ? 1 : 5 > (t);
     default:
-      return score_tile<kTileRows>(format, t);
+      return score_strips<Dot, N, kTileRows>(t);
   }
 }
 
 // Rows of the next tile when `left` are to be cut into as few and as equal tiles as can be.
 inline int next_tile(int64_t left) {
+  if (left <= kTileRows) return static_cast<int>(left);
   const int64_t tiles = (left + kTileRows - 1) / kTileRows;
   return static_cast<int>((left + tiles - 1) / tiles);
 }
 
-// Scores of vectors [first, first + count) of `queries` against all columns of one head; s: see ScoreTile.
-inline void score_columns(const Queries& queries, int64_t first, int64_t count, const Columns& columns,
-                          int64_t head_offset, const KvLayout& layout, float scale, float* s, int64_t s_stride) {
-  const int lane_bytes = layout.format == Format::f16 ? 2 : 4;
-  for (int c = 0; c < columns.count; c += kTileCols) {
-    const std::byte* column[kTileCols];
-    for (int i = 0; i < kTileCols; ++i)
-      column[i] = columns.block[c + i] + head_offset + columns.part[c + i] * lane_bytes;
+// `count` vectors; each strip is read by all of them before the next.
+template <class Dot, int N>
+inline void score_vectors(int64_t count, const ScoreTile& all) {
+  if (count <= kTileRows) return score_strips<Dot, N>(static_cast<int>(count), all);
+  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip)
     for (int64_t m = 0; m < count;) {
+      ScoreTile t = all;
+      t.strip = strip;
+      t.strip_end = strip + 1;
+      t.q += m * t.q_stride;
+      t.s += m * t.s_stride;
       const int rows = next_tile(count - m);
-      score_tile(rows, layout.format,
-                 {.q = queries.data + (first + m) * queries.stride,
-                  .q_stride = queries.stride,
-                  .column = column,
-                  .scale_offset = layout.scales,
-                  .part = columns.part + c,
-                  .first = columns.first + c,
-                  .s = s + m * s_stride,
-                  .s_stride = s_stride,
-                  .dim = layout.padded_dim,
-                  .scale = scale});
+      score_strips<Dot, N>(rows, t);
       m += rows;
     }
+}
+
+template <class Dot>
+inline void score_vectors(int columns, int64_t count, const ScoreTile& all) {
+  if (columns == kTileCols)
+    score_vectors<Dot, kTileCols>(count, all);
+  else if (columns == kTileCols / 2)
+    score_vectors<Dot, kTileCols / 2>(count, all);
+  else
+    score_vectors<Dot, 1>(count, all);
+}
+
+// Scores of vectors [first, first + count) of `queries` against all strips of one head; s: see ScoreTile.
+inline void score(const Queries& queries, int64_t first, int64_t count, const Strips& strips, int64_t head_offset,
+                  const KvLayout& layout, float scale, float* s, int64_t s_stride) {
+  const ScoreTile t{.q = queries.data + first * queries.stride,
+                    .q_stride = queries.stride,
+                    .strip = strips.strip,
+                    .strip_end = strips.strip + strips.count,
+                    .head_offset = head_offset,
+                    .step_bytes = layout.key_step,
+                    .scale_step_bytes = layout.key_block * 2,
+                    .s = s,
+                    .s_stride = s_stride,
+                    .dim = layout.padded_dim,
+                    .scale = scale};
+  switch (layout.format) {
+    case Format::bf16:
+      return score_vectors<DotBf16>(strip_columns(layout), count, t);
+    case Format::f16:
+      return score_vectors<DotF32<f16>>(strip_columns(layout), count, t);
+    case Format::q8_0:
+      return score_vectors<DotQ8>(strip_columns(layout), count, t);
+    default:
+      return score_vectors<DotF32<float>>(strip_columns(layout), count, t);
   }
 }
 

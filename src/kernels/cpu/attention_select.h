@@ -14,6 +14,7 @@ struct Choice {
   int64_t count;
 };
 
+inline constexpr int kMaximaLanes = 16;  // see ScoreBoard
 inline constexpr float kLowest = -3.4028235e38f;
 
 inline int64_t count_ge(const float* x, int64_t n, float bound) {  // n: a multiple of kLanes
@@ -26,10 +27,11 @@ inline int64_t count_ge(const float* x, int64_t n, float bound) {  // n: a multi
 // Maxima over `fold` 64s each, [ceil(groups / fold)][16]: values below kLowest where there is nothing.
 inline int64_t fold_maxima(float* out, const float* maxima, int64_t groups, int64_t fold) {
   int64_t n = 0;
-  for (int64_t g = 0; g < groups; g += fold, n += kKeyBlock)
-    for (int i = 0; i < kKeyBlock; i += kLanes) {
-      F32 largest = load(maxima + g * kKeyBlock + i);
-      for (int64_t j = g + 1; j < g + fold && j < groups; ++j) largest = max(largest, load(maxima + j * kKeyBlock + i));
+  for (int64_t g = 0; g < groups; g += fold, n += kMaximaLanes)
+    for (int i = 0; i < kMaximaLanes; i += kLanes) {
+      F32 largest = load(maxima + g * kMaximaLanes + i);
+      for (int64_t j = g + 1; j < g + fold && j < groups; ++j)
+        largest = max(largest, load(maxima + j * kMaximaLanes + i));
       store(out + n + i, largest);
     }
   return n;
@@ -69,7 +71,7 @@ inline void find_candidates(Choice& found, const float* scores, const float* max
   int64_t count = 0;
   for (int64_t g = 0; g * 64 < n; ++g) {
     uint32_t any = 0;
-    for (int i = 0; i < kKeyBlock; i += kLanes) any |= lanes_ge(load(maxima + g * kKeyBlock + i), b);
+    for (int i = 0; i < kMaximaLanes; i += kLanes) any |= lanes_ge(load(maxima + g * kMaximaLanes + i), b);
     if (any == 0) continue;
     for (int64_t t = g * 64; t < g * 64 + 64; t += kLanes)
       for (uint32_t lanes = lanes_ge(load(scores + t), b); lanes != 0; lanes &= lanes - 1) {
@@ -109,9 +111,9 @@ inline float kth_largest(float* x, int64_t n, int64_t k) {
 inline void choose(Choice& choice, const float* scores, const float* maxima, int64_t n, int64_t k, float* folded) {
   const int64_t groups = (n + 63) / 64;
   float bound = -__builtin_inff();
-  if (groups * kKeyBlock >= 2 * k) {
+  if (groups * kMaximaLanes >= 2 * k) {
     int64_t fold = 1;
-    while (groups / (2 * fold) * kKeyBlock >= 4 * k) fold *= 2;
+    while (groups / (2 * fold) * kMaximaLanes >= 4 * k) fold *= 2;
     bound = lower_bound_of_top(folded, fold_maxima(folded, maxima, groups, fold), k);
   }
   find_candidates(choice, scores, maxima, n, bound);

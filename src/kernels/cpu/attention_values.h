@@ -13,45 +13,88 @@ struct Constant {
   static constexpr int value = n;
 };
 
-// Where V rows lie: values, and scales where the format is q8_0.
+// Where the rows of a block lie: in runs of consecutive rows, each within a page, or one by one. Addresses are of head
+// 0.
+struct ValueRun {
+  const std::byte *row, *scales;  // of token 0, were it in this run
+  int64_t begin, end;             // tokens
+};
 struct ValueRows {
+  int runs = 0;  // 0: one by one
+  ValueRun run[kAttentionBlock / 2 + 1];
   const std::byte* row[kAttentionBlock];
   const std::byte* scales[kAttentionBlock];
 };
 
+inline int64_t scale_row_bytes(const KvLayout& layout) { return layout.padded_dim / kQuantBlock * 2; }
+
+inline void set_row(ValueRows& rows, int64_t i, const std::byte* page, int64_t slot, const KvLayout& layout) {
+  rows.row[i] = page + slot * layout.row_bytes;
+  rows.scales[i] = page + layout.scales + slot * scale_row_bytes(layout);
+}
+
+// Rows of positions [begin, begin + count), begin even. Runs must not part a pair of tokens: pages of an odd number of
+// tokens are taken row by row.
 inline void find_rows(ValueRows& rows, const PagedView& cache, const KvLayout& layout, const PageId* pages,
-                      int64_t begin, int64_t count, int64_t head_offset) {
-  int64_t page = begin / layout.page_tokens;
-  int slot = static_cast<int>(begin % layout.page_tokens);
-  const int64_t scale_row = layout.padded_dim / kQuantBlock * 2;
+                      int64_t begin, int64_t count) {
+  int64_t page = begin / layout.page_tokens, slot = begin % layout.page_tokens;
+  rows.runs = 0;
   for (int64_t t = 0; t < count; ++page, slot = 0) {
-    const std::byte* head = cache.data + pages[page] * cache.page_stride + head_offset;
-    for (; slot < layout.page_tokens && t < count; ++slot, ++t) {
-      rows.row[t] = head + slot * layout.row_bytes;
-      rows.scales[t] = head + layout.scales + slot * scale_row;
+    const std::byte* data = cache.data + pages[page] * cache.page_stride;
+    if (layout.page_tokens % 2 != 0) {
+      for (; slot < layout.page_tokens && t < count; ++slot, ++t) set_row(rows, t, data, slot, layout);
+      continue;
     }
+    const int64_t left = layout.page_tokens - slot, tokens = left < count - t ? left : count - t;
+    rows.run[rows.runs++] = {.row = data + (slot - t) * layout.row_bytes,
+                             .scales = data + layout.scales + (slot - t) * scale_row_bytes(layout),
+                             .begin = t,
+                             .end = t + tokens};
+    t += tokens;
   }
 }
 
+inline const std::byte* row_of(const ValueRows& rows, int64_t token, const KvLayout& layout) {
+  for (int r = 0; r < rows.runs; ++r)
+    if (token < rows.run[r].end) return rows.run[r].row + token * layout.row_bytes;
+  return rows.row[token];
+}
+
+struct RowList {
+  const std::byte* const* rows;
+  const std::byte* operator[](int64_t token) const { return rows[token]; }
+};
+struct RowRun {
+  const std::byte* row;
+  int64_t stride;
+  const std::byte* operator[](int64_t token) const { return row + token * stride; }
+};
+
 // Sources of a step's vectors, from one element of the rows on. offset: bytes to it from where the rows point.
+template <class Rows>
 struct PairsBf16 {
   static constexpr bool kPairs = true;
-  const std::byte* const* row;
+  Rows row;
   int64_t offset;
   template <int N>
   void read(int64_t step, F32 (&v)[N]) const {
     const std::byte *a = row[2 * step] + offset, *b = row[2 * step + 1] + offset;
+    I32 x[N / 2], y[N / 2];
+    SIGMA_UNROLL
+    for (int i = 0; i < N / 2; ++i) x[i] = in_order(load_raw(a + i * kLanes * 4));
+    SIGMA_UNROLL
+    for (int i = 0; i < N / 2; ++i) y[i] = in_order(load_raw(b + i * kLanes * 4));
     SIGMA_UNROLL
     for (int i = 0; i < N / 2; ++i) {
-      const I32 x = load_raw(a + i * kLanes * 4), y = load_raw(b + i * kLanes * 4);
-      v[2 * i] = as_f32(unpack_low(x, y));
-      v[2 * i + 1] = as_f32(unpack_high(x, y));
+      v[2 * i] = as_f32(unpack_low(x[i], y[i]));
+      v[2 * i + 1] = as_f32(unpack_high(x[i], y[i]));
     }
   }
 };
-struct RowsF32 {
+template <class Rows>
+struct PlainF32 {
   static constexpr bool kPairs = false;
-  const std::byte* const* row;
+  Rows row;
   int64_t offset;
   template <int N>
   void read(int64_t step, F32 (&v)[N]) const {
@@ -60,9 +103,10 @@ struct RowsF32 {
     for (int i = 0; i < N; ++i) v[i] = load(x + i * kLanes);
   }
 };
-struct RowsF16 {
+template <class Rows>
+struct PlainF16 {
   static constexpr bool kPairs = false;
-  const std::byte* const* row;
+  Rows row;
   int64_t offset;
   template <int N>
   void read(int64_t step, F32 (&v)[N]) const {
@@ -71,10 +115,10 @@ struct RowsF16 {
     for (int i = 0; i < N; ++i) v[i] = load_f16(x + i * kLanes);
   }
 };
-struct RowsQ8 {
+template <class Rows>
+struct PlainQ8 {
   static constexpr bool kPairs = false;
-  const std::byte* const* row;
-  const std::byte* const* scales;
+  Rows row, scales;
   int64_t offset, scale_offset;
   int element;
   template <int N>
@@ -98,7 +142,8 @@ struct Staged {
   }
 };
 
-// p: rows of p_stride bytes, 4 bytes per step; o: rows of o_stride floats; factor: one per row.
+// p: rows of p_stride bytes, 4 bytes per step; o: rows of o_stride floats; factor: one per row, or
+// null for 1.
 struct ValueTile {
   const std::byte* p;
   int64_t p_stride;
@@ -113,7 +158,7 @@ inline void accumulate(const ValueTile& t, const Source& source) {
   F32 acc[M][N];
   SIGMA_UNROLL
   for (int m = 0; m < M; ++m) {
-    const F32 factor = set(t.factor[m]);
+    const F32 factor = set(t.factor != nullptr ? t.factor[m] : 1.0f);
     SIGMA_UNROLL
     for (int i = 0; i < N; ++i) acc[m][i] = load(t.o + m * t.o_stride + i * kLanes) * factor;
   }
@@ -157,29 +202,26 @@ inline void accumulate(int rows, const ValueTile& t, const Source& source) {
   }
 }
 
-// Rows of one V head from `first` on.
+// One V head of some rows. offset: bytes from where the rows point to the head's.
 struct ValueHead {
   const ValueRows* rows;
-  int64_t first;
   const KvLayout* layout;
-  int64_t offset;  // bytes from where the rows point to the head's
+  int64_t offset;
 };
 
 // f(source) for the vectors of a row from `vector` on.
-template <class F>
-inline void with_rows(const ValueHead& head, int vector, const F& f) {
+template <class Rows, class F>
+inline void with_source(const ValueHead& head, Rows row, Rows scales, int vector, const F& f) {
   const int64_t element = vector * int64_t{kLanes};
-  const std::byte* const* row = head.rows->row + head.first;
   switch (head.layout->format) {
     case Format::bf16:
-      return f(PairsBf16{row, head.offset + element * 2});
+      return f(PairsBf16<Rows>{row, head.offset + element * 2});
     case Format::f16:
-      return f(RowsF16{row, head.offset + element * 2});
+      return f(PlainF16<Rows>{row, head.offset + element * 2});
     case Format::q8_0:
-      return f(
-          RowsQ8{row, head.rows->scales + head.first, head.offset + element, head.offset, static_cast<int>(element)});
+      return f(PlainQ8<Rows>{row, scales, head.offset + element, head.offset, static_cast<int>(element)});
     default:
-      return f(RowsF32{row, head.offset + element * 4});
+      return f(PlainF32<Rows>{row, head.offset + element * 4});
   }
 }
 
@@ -194,36 +236,74 @@ inline void for_vectors(int padded_dim, const F& f) {
   }
 }
 
+// f(source, constant number of vectors, first vector, begin, end) over the runs of steps [begin, end).
+template <class F>
+inline void for_sources(const ValueHead& head, int64_t begin, int64_t end, const F& f) {
+  const ValueRows& rows = *head.rows;
+  const int64_t tokens = head.layout->format == Format::bf16 ? 2 : 1;
+  for_vectors(head.layout->padded_dim, [&](auto n, int i) {
+    if (rows.runs == 0) {
+      with_source(head, RowList{rows.row}, RowList{rows.scales}, i, [&](const auto& s) { f(s, n, i, begin, end); });
+      return;
+    }
+    for (int r = 0; r < rows.runs; ++r) {
+      const ValueRun& run = rows.run[r];
+      const int64_t from = run.begin / tokens > begin ? run.begin / tokens : begin;
+      const int64_t to = run.end / tokens < end ? run.end / tokens : end;
+      if (from >= to) continue;
+      with_source(head, RowRun{run.row, head.layout->row_bytes}, RowRun{run.scales, scale_row_bytes(*head.layout)}, i,
+                  [&](const auto& s) { f(s, n, i, from, to); });
+    }
+  });
+}
+
+inline void scale_only(int rows, const ValueTile& tile, int padded_dim) {
+  if (tile.factor == nullptr) return;
+  for (int m = 0; m < rows; ++m)
+    for (int i = 0; i < padded_dim; i += kLanes) {
+      float* o = tile.o + m * tile.o_stride + i;
+      store(o, load(o) * set(tile.factor[m]));
+    }
+}
+
 // A tile of vectors with V rows where they lie.
 inline void accumulate_rows(int rows, const ValueTile& tile, const ValueHead& head) {
-  for_vectors(head.layout->padded_dim, [&](auto n, int i) {
+  if (tile.begin >= tile.end) return scale_only(rows, tile, head.layout->padded_dim);
+  for_sources(head, tile.begin, tile.end, [&](const auto& source, auto n, int i, int64_t begin, int64_t end) {
     ValueTile t = tile;
     t.o += i * kLanes;
-    with_rows(head, i, [&](const auto& source) { accumulate<n.value>(rows, t, source); });
+    t.begin = begin;
+    t.end = end;
+    if (begin > tile.begin) t.factor = nullptr;
+    accumulate<n.value>(rows, t, source);
   });
 }
 
-// Steps [0, steps) of the rows as the tiles' sources leave them, for use by many tiles. out: [steps][padded_dim].
-inline void stage_rows(float* out, const ValueHead& head, int64_t steps) {
+// Steps [begin, end) of the rows as the tiles' sources leave them, for use by many tiles. out: [steps][padded_dim].
+inline void stage_rows(float* out, const ValueHead& head, int64_t begin, int64_t end) {
+  const int64_t stride = head.layout->padded_dim;
+  for_sources(head, begin, end, [&](const auto& source, auto n, int i, int64_t from, int64_t to) {
+    for (int64_t step = from; step < to; ++step) {
+      F32 v[n.value];
+      source.read(step, v);
+      SIGMA_UNROLL
+      for (int j = 0; j < n.value; ++j) store(out + (step - begin) * stride + (i + j) * kLanes, v[j]);
+    }
+  });
+}
+
+// A tile of vectors with V rows staged from step `first` on.
+inline void accumulate_staged(int rows, const ValueTile& tile, const ValueHead& head, const float* staged,
+                              int64_t first) {
   const int64_t stride = head.layout->padded_dim;
   for_vectors(head.layout->padded_dim, [&](auto n, int i) {
-    with_rows(head, i, [&](const auto& source) {
-      for (int64_t step = 0; step < steps; ++step) {
-        F32 v[n.value];
-        source.read(step, v);
-        SIGMA_UNROLL
-        for (int j = 0; j < n.value; ++j) store(out + step * stride + (i + j) * kLanes, v[j]);
-      }
-    });
-  });
-}
-
-template <bool pairs>
-inline void accumulate_staged(int rows, const ValueTile& tile, const float* staged, int padded_dim) {
-  for_vectors(padded_dim, [&](auto n, int i) {
     ValueTile t = tile;
     t.o += i * kLanes;
-    accumulate<n.value>(rows, t, Staged<pairs>{staged + i * kLanes, padded_dim});
+    const float* data = staged - first * stride + i * kLanes;
+    if (head.layout->format == Format::bf16)
+      accumulate<n.value>(rows, t, Staged<true>{data, stride});
+    else
+      accumulate<n.value>(rows, t, Staged<false>{data, stride});
   });
 }
 

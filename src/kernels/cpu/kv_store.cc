@@ -39,21 +39,22 @@ void copy_bytes(std::byte* to, const std::byte* from, int64_t n) {
   for (int64_t i = 0; i < n; ++i) to[i] = from[i];
 }
 
-// Elements `bytes` wide, kKeyBlock lanes of them from one step to the next.
+// Elements `bytes` wide, `step` bytes apart.
 template <int64_t bytes>
-void scatter(std::byte* to, const std::byte* from, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) __builtin_memcpy(to + i * kKeyBlock * bytes, from + i * bytes, bytes);
+void scatter(std::byte* to, int64_t step, const std::byte* from, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) __builtin_memcpy(to + i * step, from + i * bytes, bytes);
 }
 
 // block: at the token's block; lane: within it.
 void store_key(const KvLayout& layout, std::byte* block, int lane, const float* x) {
+  const int64_t step = layout.key_step;
   if (layout.format == Format::q8_0) {
     for (int b = 0; b < layout.padded_dim; b += kQuantBlock) {
       alignas(64) int8_t q[kQuantBlock];
       const f16 scale = quantise_value(q, x + b, layout.dim - b);
       for (int i = 0; i < kQuantBlock; ++i) q[i] = static_cast<int8_t>(q[i] ^ -128);
-      scatter<4>(block + b / 4 * kKeyStep + lane * 4, reinterpret_cast<const std::byte*>(q), kQuantBlock / 4);
-      __builtin_memcpy(block + layout.scales + (b / kQuantBlock * kKeyBlock + lane) * 2, &scale, 2);
+      scatter<4>(block + b / 4 * step + lane * 4, step, reinterpret_cast<const std::byte*>(q), kQuantBlock / 4);
+      __builtin_memcpy(block + layout.scales + (b / kQuantBlock * layout.key_block + lane) * 2, &scale, 2);
     }
     return;
   }
@@ -61,11 +62,11 @@ void store_key(const KvLayout& layout, std::byte* block, int lane, const float* 
     const Narrow v = narrow(layout.format, x + i, layout.dim - i);
     const int64_t n = layout.padded_dim - i < kLanes ? layout.padded_dim - i : kLanes;
     if (layout.format == Format::f32)
-      scatter<4>(block + (i * kKeyBlock + lane) * 4, v.bytes, n);
+      scatter<4>(block + i * step + lane * 4, step, v.bytes, n);
     else if (layout.format == Format::f16)
-      scatter<2>(block + (i * kKeyBlock + lane) * 2, v.bytes, n);
+      scatter<2>(block + i * step + lane * 2, step, v.bytes, n);
     else
-      scatter<4>(block + (i / 2 * kKeyBlock + lane) * 4, v.bytes, n / 2);
+      scatter<4>(block + i / 2 * step + lane * 4, step, v.bytes, n / 2);
   }
 }
 
@@ -95,7 +96,8 @@ void store_rows(CacheKind kind, const KvLayout& layout, const PagedView& cache, 
     const auto* row = reinterpret_cast<const float*>(x.data + (seq.row + r) * x.row_bytes);
     for (int h = 0; h < layout.heads; ++h, page += layout.head_bytes, row += layout.dim) {
       if (kind == CacheKind::k)
-        store_key(layout, page + slot / kKeyBlock * layout.block_bytes, static_cast<int>(slot % kKeyBlock), row);
+        store_key(layout, page + slot / layout.key_block * layout.block_bytes,
+                  static_cast<int>(slot % layout.key_block), row);
       else
         store_value(layout, page, slot, row);
     }

@@ -20,6 +20,7 @@
 //   unpack_low(a, b), unpack_high(a, b) 16-bit parts of a and b in turn, of the low / high half of each 128 bits
 //   round(v)                            to the nearest even integer; |v| < 2^22
 //   scale_by_power(p, n)                p * 2^n; p about 1, n an integer in [-160, 0]; below 2^-126 may be 0
+//   in_order(v)                         v, loaded once and not before an earlier in_order: ascending reads prefetch
 //   prefetch(p)                         the line at p, soon read once
 //   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
 //   as_i32, as_f32                      the same bits

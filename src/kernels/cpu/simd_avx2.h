@@ -118,6 +118,10 @@ inline I32 dot_u7s8(I32 acc, I32 u, I32 s) {
   return acc + (I32)_mm256_madd_epi16(_mm256_maddubs_epi16((__m256i)u, (__m256i)s), _mm256_set1_epi16(1));
 }
 
+inline I32 in_order(I32 v) {
+  asm volatile("" : "+x"(v));
+  return v;
+}
 inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
   store_bf16(p, a);
   store_bf16(p + kLanes, b);

@@ -93,6 +93,10 @@ inline F32 dot_bf16(F32 acc, I32 a, I32 b) { return _mm512_dpbf16_ps(acc, (__m51
 inline I32 dot_u8s8(I32 acc, I32 u, I32 s) { return (I32)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)u, (__m512i)s); }
 inline I32 dot_u7s8(I32 acc, I32 u, I32 s) { return dot_u8s8(acc, u, s); }
 
+inline I32 in_order(I32 v) {
+  asm volatile("" : "+v"(v));
+  return v;
+}
 inline void store_bf16_fast(bf16* p, F32 a, F32 b) { _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a)); }
 inline F32 set_f16(const f16* p) { return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(p->bits))); }
 inline I32 unpack_low(I32 a, I32 b) { return (I32)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b); }

@@ -110,6 +110,10 @@ inline I32 dot_u7s8(I32 acc, I32 u, I32 s) {
   return vaddq_s32(acc, vpaddq_s32(vpaddlq_s16(p0), vpaddlq_s16(p1)));
 }
 
+inline I32 in_order(I32 v) {
+  asm volatile("" : "+w"(v));
+  return v;
+}
 inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
   store_bf16(p, a);
   store_bf16(p + kLanes, b);

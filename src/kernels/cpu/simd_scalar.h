@@ -111,6 +111,7 @@ inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
 }
 inline I32 dot_u7s8(I32 acc, I32 u, I32 s) { return dot_u8s8(acc, u, s); }
 
+inline I32 in_order(I32 v) { return v; }
 inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
   store_bf16(p, a);
   store_bf16(p + kLanes, b);
