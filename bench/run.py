@@ -164,13 +164,22 @@ def machine():
     return f"{model} (family {' model '.join(family)}), {os.cpu_count()} processors, {platform.system()} {platform.release()}"
 
 
+def command():
+    """As it was given, but for where this checkout's binary lay."""
+    words = sys.argv[1:]
+    if "--sigma" in words:
+        at = words.index("--sigma")
+        words = words[:at] + words[at + 2 :]
+    return " ".join(["bench/run.py", *words])
+
+
 def write_docs(lines, versions):
     path = ROOT / "docs" / "benchmarks.md"
     text = path.read_text()
     begin, end = "<!-- results -->", "<!-- end of results -->"
     head, rest = text.split(begin)
     _, tail = rest.split(end)
-    body = f"\nMachine: {machine()}. Measured {time.strftime('%Y-%m-%d')}. {versions}\n\nCommand: `{' '.join(['bench/run.py', *sys.argv[1:]])}`\n\n{table(lines)}\n"
+    body = f"\nMachine: {machine()}. Measured {time.strftime('%Y-%m-%d')}. {versions}\n\nCommand: `{command()}`\n\n{table(lines)}\n"
     partial = path.with_suffix(".partial")
     partial.write_text(head + begin + body + end + tail)
     partial.rename(path)
