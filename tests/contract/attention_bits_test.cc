@@ -117,7 +117,8 @@ TEST_P(AttentionBits, PagesDoNotMatter) {
   for (Attention a : shapes()) {
     const Sequences sequences = make_sequences(a, std::array<int64_t, 2>{70, 33}, rng);
     const auto expected = alone(a, sequences);
-    for (const int page_tokens : {1, 3, 16, 17, 64, 100})
+    const std::vector<int> sizes = quick_sweep() ? std::vector{3, 17} : std::vector{1, 3, 16, 17, 64, 100};
+    for (const int page_tokens : sizes)
       for (const PageOrder order : {PageOrder::forwards, PageOrder::backwards, PageOrder::shuffled}) {
         a.page_tokens = page_tokens;
         a.order = order;

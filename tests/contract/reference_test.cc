@@ -203,7 +203,6 @@ void print_chosen(const char* wanted) {
 }
 
 TEST(Registry, ChoosesTheBestOrWhatTheEnvironmentNames) {
-  testing::FLAGS_gtest_death_test_style = "threadsafe";
   const auto exits = testing::ExitedWithCode(0);
   EXPECT_EXIT(print_chosen(nullptr), exits, std::string("chose ") + runnable_kernels().back()->name);
   EXPECT_EXIT(print_chosen(""), exits, std::string("chose ") + runnable_kernels().back()->name);
