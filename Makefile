@@ -7,6 +7,7 @@
 override export PROMPT := $(value PROMPT)
 override export MODEL := $(value MODEL)
 override export ONLY := $(value ONLY)
+override export ARGS := $(value ARGS)
 
 help: ## show this list
 	@sed -nE 's/^([a-z]+): ## (.*)/make \1\t\2/p' Makefile | expand -t 14
@@ -17,7 +18,7 @@ run: ## install, build, fetch the model, answer PROMPT="..." (or chat); MODEL=fo
 test: ## install, build, run every test and check (ONLY="release format": just these stages)
 	@tools/setup/test.sh
 
-bench: ## install, build, measure this machine and the engine
+bench: ## install, build, measure this machine and the engine (ARGS="--quick": options of bench/run.py)
 	@tools/setup/bench.sh
 
 format: ## format the sources in place

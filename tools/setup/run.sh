@@ -10,6 +10,6 @@ sigma=build/release/apps/sigma
 model=${MODEL:-smollm2}
 [[ -e $model ]] || "$sigma" pull "$model"
 if [[ -n ${PROMPT:-} ]]; then
-  exec "$sigma" generate -m "$model" --prompt="$PROMPT"
+  exec "$sigma" generate -m "$model" --chat --max-tokens 512 --prompt="$PROMPT"
 fi
 exec "$sigma" chat -m "$model"

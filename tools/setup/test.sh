@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# `make test`: from a fresh machine to every test and check, stage by stage, and a count at the end. A stage that fails
+# does not stop those after it. ONLY="release format" in the environment: just these stages. Logs are in build/logs.
+set -uo pipefail
+cd "$(dirname "$0")/../.."
+tools/setup/packages.sh test || exit 1
+
+jobs=$(nproc)
+logs=build/logs
+mkdir -p "$logs"
+passed=0
+failed=0
+skipped=0
+stages=(format release package sanitizers threads aarch64 fuzz tidy)
+# What runs more than one thread of ours.
+threaded='parallel|pool|engine|hub_test|http_test|golden|serve'
+
+wanted() { [[ -z ${ONLY:-} || " $ONLY " == *" $1 "* ]]; }
+tell() { printf '   %-46s %5d s\n' "$1" "$2"; }
+
+# check NAME COMMAND...: one thing that goes well or not; its output goes to a log, which is shown when it fails.
+check() {
+  local name=$1 log=$logs/${1// /-}.log start=$SECONDS
+  shift
+  if "$@" >"$log" 2>&1 </dev/null; then
+    tell "$name" $((SECONDS - start))
+    return 0
+  fi
+  tell "$name: FAILED, see $log" $((SECONDS - start))
+  tail -n 60 "$log"
+  return 1
+}
+counted() { if check "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; }
+build() { check "build $1" tools/setup/build.sh "$@" || { failed=$((failed + 1)); return 1; }; }
+
+# Counts ctest's log: a GoogleTest program's cases one by one, any other program as one test.
+tally() {
+  awk '
+    /^\[  PASSED  \] [0-9]+ test/ { ok += $4 }
+    /^\[  SKIPPED \] [0-9]+ test/ { skip += $4 }
+    /^\[  FAILED  \] [0-9]+ test/ { bad += $4 }
+    /^Test (Passed|Skipped)\.$/ { if (ok + skip + bad == 0) ok = 1; finish() }
+    /^Test (Failed|Timeout)|^Test not run|^Unable to find executable/ { if (bad == 0) bad = 1; finish() }
+    function finish() { p += ok; s += skip; f += bad; ok = skip = bad = 0 }
+    END { print p + 0, f + 0, s + 0 }' "$1"
+}
+
+# tests PRESET CTEST-OPTIONS...: runs the preset's tests and counts them.
+tests() {
+  local preset=$1 start=$SECONDS log=build/$1/Testing/Temporary/LastTest.log p f s
+  shift
+  rm -f "$log"
+  (cd "build/$preset" && ctest --output-on-failure --no-tests=error -j "$jobs" --timeout 900 "$@") \
+    >"$logs/tests-$preset.log" 2>&1 </dev/null
+  local status=$?
+  read -r p f s < <(tally "$log" 2>/dev/null || echo 0 0 0)
+  if [[ $status -ne 0 && $f -eq 0 ]]; then f=1; fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+  tell "$preset: $p passed, $f failed, $s skipped" $((SECONDS - start))
+  if [[ $f -gt 0 ]]; then tail -n 150 "$logs/tests-$preset.log"; fi
+}
+
+format() {
+  if [[ $(clang-format --version) != *" 14."* ]]; then
+    echo "   skipped: the style is that of clang-format 14"
+    return
+  fi
+  counted 'clang-format' bash -c 'tools/setup/sources.sh | xargs -0 clang-format --dry-run -Werror'
+}
+
+release() {
+  build release || return
+  counted 'pull the default model' build/release/apps/sigma pull smollm2
+  tests release
+}
+
+# Installs the library and builds the example against it, as another project would.
+package() {
+  local prefix=$PWD/build/installed
+  [[ -d build/release ]] || build release || return
+  rm -rf "$prefix" build/example
+  counted 'install' cmake --install build/release --prefix "$prefix"
+  counted 'example: configure' cmake -S examples -B build/example -G Ninja -DCMAKE_PREFIX_PATH="$prefix"
+  counted 'example: build' cmake --build build/example
+  counted 'example: run' bash -c 'build/example/generate smollm2 "The capital of France is" | grep Paris'
+  counted 'installed command' "$prefix/bin/sigma" --version
+}
+
+sanitizers() {
+  build debug-asan-ubsan || return
+  tests debug-asan-ubsan
+}
+
+threads() {
+  # shellcheck disable=SC2046
+  build debug-tsan || return
+  tests debug-tsan -R "$threaded"
+}
+
+aarch64() {
+  build aarch64 || return
+  tests aarch64
+}
+
+fuzz() {
+  build fuzz || return
+  tests fuzz -L fuzz
+}
+
+tidy() {
+  [[ -f build/release/compile_commands.json ]] || build release || return
+  counted 'clang-tidy' bash -c 'find src apps -name "*.cc" -print0 | sort -z |
+    xargs -0 -n 1 -P "$(nproc)" clang-tidy -p build/release --quiet'
+}
+
+for stage in "${stages[@]}"; do
+  wanted "$stage" || continue
+  echo "== $stage"
+  "$stage"
+done
+echo "== $SECONDS s in all"
+if [[ $skipped -gt 0 ]]; then
+  echo "$passed passed, $failed failed, $skipped skipped"
+else
+  echo "$passed passed, $failed failed"
+fi
+[[ $failed -eq 0 && $passed -gt 0 ]]
