@@ -80,9 +80,10 @@ void print(const Json& j) {
   const bool read = j["limit"]["kind"] == "read";
   const Json& ours = j["ours"];
   const double rate = j["share"].is_null() ? 0 : j["share"].get<double>() * j["limit"]["value"].get<double>() * 1e-9;
-  std::printf("%-20s %10.1f tokens/s (%.1f - %.1f)  %7.1f %s  %3.0f%% of %s %.0f\n", j["case"].get<std::string>().c_str(),
-              ours["median"].get<double>(), ours["low"].get<double>(), ours["high"].get<double>(), rate,
-              read ? "GB/s" : "GOP/s", j["share"].is_null() ? 0.0 : j["share"].get<double>() * 100,
+  std::printf("%-20s %10.1f tokens/s (%.1f - %.1f)  %7.1f %s  %3.0f%% of %s %.0f\n",
+              j["case"].get<std::string>().c_str(), ours["median"].get<double>(), ours["low"].get<double>(),
+              ours["high"].get<double>(), rate, read ? "GB/s" : "GOP/s",
+              j["share"].is_null() ? 0.0 : j["share"].get<double>() * 100,
               j["limit"]["kind"].get<std::string>().c_str(), j["limit"]["value"].get<double>() * 1e-9);
 }
 
@@ -94,7 +95,8 @@ int serve(ModelBench& bench, Machine& machine, const Options& o) {
     if (line == "read") {
       print_json({{"bytes_per_second", machine.read_once()}});
     } else if (line == "peaks") {
-      print_json({{"f32", machine.peak(Peak::f32)}, {"bf16", machine.peak(Peak::bf16)}, {"int8", machine.peak(Peak::int8)}});
+      print_json(
+          {{"f32", machine.peak(Peak::f32)}, {"bf16", machine.peak(Peak::bf16)}, {"int8", machine.peak(Peak::int8)}});
     } else {
       ModelCase c = bench::parse_model_case(line);
       c.v_top = o.model.v_top;

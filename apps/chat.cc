@@ -1,9 +1,9 @@
 // sigma chat: a conversation in the terminal. The cache keeps the conversation: only new text is computed.
-#include <cstdio>
-#include <csignal>
-#include <algorithm>
-#include <iostream>
 #include <unistd.h>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <iostream>
 
 #include "apps/commands.h"
 #include "apps/session.h"
@@ -101,7 +101,8 @@ class Chat {
   void load(const std::string& path) {
     Json loaded = read_json(path);
     const auto is_message = [](const Json& m) {
-      return m.is_object() && m.contains("role") && m["role"].is_string() && m.contains("content") && m["content"].is_string();
+      return m.is_object() && m.contains("role") && m["role"].is_string() && m.contains("content") &&
+             m["content"].is_string();
     };
     if (!loaded.is_array() || !std::all_of(loaded.begin(), loaded.end(), is_message))
       throw Error(path, "a list of messages {role, content}", "something else");

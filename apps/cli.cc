@@ -22,8 +22,9 @@ namespace {
 
 template <class T>
 CLI::Option* add(CLI::App& app, const std::string& names, T& value, const std::string& help) {
-  return app.add_option(names, value, help)->capture_default_str()->multi_option_policy(
-      CLI::MultiOptionPolicy::TakeLast);
+  return app.add_option(names, value, help)
+      ->capture_default_str()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
 
 }  // namespace
@@ -80,8 +81,7 @@ namespace {
 // One line for people, or the three fields for machines.
 int report(const Error& error, bool json) {
   if (json) {
-    const Json body = {
-        {"error", {{"where", error.where()}, {"expected", error.expected()}, {"found", error.found()}}}};
+    const Json body = {{"error", {{"where", error.where()}, {"expected", error.expected()}, {"found", error.found()}}}};
     std::printf("%s\n", body.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
   } else {
     std::fprintf(stderr, "sigma: %s\n", error.what());

@@ -1,5 +1,5 @@
-// How a subcommand declares its options: a thin face over the command-line library, so that every command's help, errors
-// and --json behave alike.
+// How a subcommand declares its options: a thin face over the command-line library, so that every command's help,
+// errors and --json behave alike.
 #pragma once
 
 #include <cstdint>

@@ -4,11 +4,16 @@ namespace sigma {
 
 const std::vector<Command>& all_commands() {
   static const std::vector<Command> commands = {
-      {"pull", pull_command},         {"list", list_command},
-      {"rm", rm_command},             {"generate", generate_command},
-      {"chat", chat_command},         {"inspect", inspect_command},
-      {"convert", convert_command},   {"new", new_command},
-      {"perplexity", perplexity_command}, {"tokenize", tokenize_command},
+      {"pull", pull_command},
+      {"list", list_command},
+      {"rm", rm_command},
+      {"generate", generate_command},
+      {"chat", chat_command},
+      {"inspect", inspect_command},
+      {"convert", convert_command},
+      {"new", new_command},
+      {"perplexity", perplexity_command},
+      {"tokenize", tokenize_command},
       {"detokenize", detokenize_command},
       {"bench", bench_command},
   };

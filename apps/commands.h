@@ -1,4 +1,5 @@
-// The list of subcommands. Each stands in the file of its name; adding one is a file, a line here and one in commands.cc.
+// The list of subcommands. Each stands in the file of its name; adding one is a file, a line here and one in
+// commands.cc.
 #pragma once
 
 #include <vector>

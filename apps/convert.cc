@@ -22,14 +22,16 @@ ExportOptions export_options(const Options& o) {
   ExportOptions result;
   if (o.type == "q8") result.type = Format::q8_0;
   if (o.type == "q4") result.type = Format::q4_0;
-  if (o.type == "f32" || o.type == "bf16" || o.type == "f16" || o.type == "q4_1") result.type = format_from_name(o.type);
+  if (o.type == "f32" || o.type == "bf16" || o.type == "f16" || o.type == "q4_1")
+    result.type = format_from_name(o.type);
   return result;
 }
 
 void declare_output(Cli& cli, Options& o, const char* fallback) {
   cli.option("DST", o.destination, "A new folder, or a name that ends in .gguf", Cli::Need::required);
   o.type = fallback;
-  cli.choice("--type", o.type, {"keep", "f32", "bf16", "f16", "q8", "q4", "q4_1"}, "Format of the weights (q8, q4: GGUF only)");
+  cli.choice("--type", o.type, {"keep", "f32", "bf16", "f16", "q8", "q4", "q4_1"},
+             "Format of the weights (q8, q4: GGUF only)");
   cli.option("--threads", o.threads, "Threads; 0: one per processor");
 }
 

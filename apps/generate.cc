@@ -1,6 +1,6 @@
 // sigma generate: continues a prompt, streaming the text, or prints the whole result as JSON.
-#include <cstdio>
 #include <unistd.h>
+#include <cstdio>
 
 #include "apps/commands.h"
 #include "apps/session.h"
@@ -52,7 +52,10 @@ struct Completion {
 };
 
 Json to_json(const Completion& c, bool with_top) {
-  Json j = {{"text", c.text}, {"tokens", c.tokens}, {"logprobs", c.logprobs}, {"finish_reason", finish_reason_name(c.finish)}};
+  Json j = {{"text", c.text},
+            {"tokens", c.tokens},
+            {"logprobs", c.logprobs},
+            {"finish_reason", finish_reason_name(c.finish)}};
   if (with_top) j["top_logprobs"] = c.top;
   return j;
 }
@@ -110,7 +113,8 @@ int run(const Options& o) {
       std::putchar('\n');
     } else {
       for (size_t i = 0; i < completions.size(); ++i)
-        std::printf("--- completion %zu (%s)\n%s\n", i + 1, finish_reason_name(completions[i].finish), completions[i].text.c_str());
+        std::printf("--- completion %zu (%s)\n%s\n", i + 1, finish_reason_name(completions[i].finish),
+                    completions[i].text.c_str());
     }
     return 0;
   }

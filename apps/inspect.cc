@@ -48,13 +48,15 @@ Json describe(const Checkpoint& checkpoint, const Options& o) {
   j["parameters"] = parameters_json(n);
   const int64_t k_bytes = cache_bytes(c, cache_format(o.k_cache), CacheKind::k);
   const int64_t v_bytes = cache_bytes(c, cache_format(o.v_cache), CacheKind::v);
-  j["cache_bytes_per_token"] = {{"k", k_bytes}, {"v", v_bytes}, {"total", k_bytes + v_bytes}, {"k_format", o.k_cache}, {"v_format", o.v_cache}};
+  j["cache_bytes_per_token"] = {
+      {"k", k_bytes}, {"v", v_bytes}, {"total", k_bytes + v_bytes}, {"k_format", o.k_cache}, {"v_format", o.v_cache}};
   int64_t weight_bytes = 0;
   Json list = Json::array();
   for (const WeightSpec& spec : weight_specs(c)) {
     const SourceTensor& t = checkpoint.tensor(spec);
     weight_bytes += static_cast<int64_t>(t.bytes.size());
-    list.push_back({{"name", spec.name}, {"shape", t.shape}, {"format", format_info(t.format).name}, {"bytes", t.bytes.size()}});
+    list.push_back(
+        {{"name", spec.name}, {"shape", t.shape}, {"format", format_info(t.format).name}, {"bytes", t.bytes.size()}});
   }
   j["weight_bytes"] = weight_bytes;
   j["tensors"] = std::move(list);

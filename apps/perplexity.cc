@@ -44,7 +44,9 @@ struct Score {
 class Scorer {
  public:
   Scorer(Session& session, const Options& o)
-      : session_(session), o_(o), cache_(session.kernels, session.model.config, session.engine_options(o.context).cache) {
+      : session_(session),
+        o_(o),
+        cache_(session.kernels, session.model.config, session.engine_options(o.context).cache) {
     for (int64_t t = 0; t < o.context; t += cache_.page_tokens()) pages_.push_back(*cache_.allocate());
     if (o.logits) logits_.emplace(*o.logits);
   }
@@ -110,7 +112,8 @@ int run(const Options& o) {
   Scorer scorer(session, o);
   Progress progress("perplexity", static_cast<uint64_t>(windows * o.context), "tokens");
   for (int64_t w = 0; w < windows; ++w) {
-    const std::span<TokenId> window = std::span(tokens).subspan(static_cast<size_t>(w * o.context), static_cast<size_t>(o.context));
+    const std::span<TokenId> window =
+        std::span(tokens).subspan(static_cast<size_t>(w * o.context), static_cast<size_t>(o.context));
     if (bos) window[0] = *bos;  // as llama.cpp: the window's first token gives way
     scorer.score(window, o.context / 2);
     progress.update(static_cast<uint64_t>((w + 1) * o.context));
@@ -123,8 +126,8 @@ int run(const Options& o) {
                 {"mean_nll", score.mean()},
                 {"tokens", score.count}});
   } else {
-    std::printf("perplexity %.4f +/- %.4f (mean NLL %.5f over %lld tokens, %lld windows of %lld)\n", std::exp(score.mean()),
-                score.standard_error(), score.mean(), static_cast<long long>(score.count),
+    std::printf("perplexity %.4f +/- %.4f (mean NLL %.5f over %lld tokens, %lld windows of %lld)\n",
+                std::exp(score.mean()), score.standard_error(), score.mean(), static_cast<long long>(score.count),
                 static_cast<long long>(windows), static_cast<long long>(o.context));
   }
   return 0;
@@ -141,10 +144,12 @@ Run perplexity_command(Cli& cli) {
   cli.option("-f,--file", o->file, "The text; - is standard input");
   cli.option("--tokens", o->tokens, "A file of token ids instead of text");
   cli.option("--context", o->context, "Tokens per window");
-  cli.option("--logits", o->logits, "Write the scored positions' logits to this file (f32, little-endian, [positions, vocabulary])");
+  cli.option("--logits", o->logits,
+             "Write the scored positions' logits to this file (f32, little-endian, [positions, vocabulary])");
   cli.json(o->json);
   return [o] {
-    if (o->file.empty() == !o->tokens) throw UsageError("sigma perplexity", "one of -f FILE and --tokens FILE", o->tokens ? "both" : "none");
+    if (o->file.empty() == !o->tokens)
+      throw UsageError("sigma perplexity", "one of -f FILE and --tokens FILE", o->tokens ? "both" : "none");
     return run(*o);
   };
 }

@@ -49,7 +49,8 @@ SamplingParams SamplingOptions::resolve() const {
     const char* const end = begin + entry.size();
     TokenId id = 0;
     double bias = 0;
-    const bool id_good = equals != std::string::npos && std::from_chars(begin, begin + equals, id).ptr == begin + equals;
+    const bool id_good =
+        equals != std::string::npos && std::from_chars(begin, begin + equals, id).ptr == begin + equals;
     if (!id_good || std::from_chars(begin + equals + 1, end, bias).ptr != end || equals + 1 == entry.size())
       throw UsageError("--logit-bias", "ID=BIAS", printable(entry));
     result.logit_bias.emplace_back(id, bias);
@@ -72,7 +73,8 @@ Session::Session(const ModelOptions& options)
   if (options.v_top < 0) throw UsageError("--v-top", "a whole number >= 0", fmt::format("{}", options.v_top));
   if (std::optional<TokenizerSpec> spec = model.source.tokenizer()) tokenizer.emplace(std::move(*spec));
   if (tokenizer && tokenizer->vocab_size() > model.config.vocab)
-    throw Error(options.model, fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", model.config.vocab),
+    throw Error(options.model,
+                fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", model.config.vocab),
                 fmt::format("{}", tokenizer->vocab_size()));
   load_seconds = seconds_now() - start;
 }
@@ -100,7 +102,8 @@ std::vector<TokenId> Session::stop_tokens() const {
 std::vector<TokenId> encode_chat(const Session& session, const Json& messages) {
   const Tokenizer& tokenizer = session.require_tokenizer();
   const TokenizerSpec& spec = tokenizer.spec();
-  if (spec.chat_template.empty()) throw Error(session.name, "a chat template (or a plain prompt)", "a model without one");
+  if (spec.chat_template.empty())
+    throw Error(session.name, "a chat template (or a plain prompt)", "a model without one");
   const auto text_of = [&](std::optional<TokenId> id) {
     return id ? std::string(tokenizer.token_bytes(*id, Specials::parse)) : std::string();
   };
@@ -120,7 +123,8 @@ void check_generation(Request& request, const Session& session) {
   if (prompt > context)
     throw Error("prompt", fmt::format("at most {} tokens, the context of {}", context, session.name),
                 fmt::format("{}", prompt));
-  if (request.max_tokens < 0) throw UsageError("--max-tokens", "a whole number >= 0", fmt::format("{}", request.max_tokens));
+  if (request.max_tokens < 0)
+    throw UsageError("--max-tokens", "a whole number >= 0", fmt::format("{}", request.max_tokens));
   request.max_tokens = std::min(request.max_tokens, context - prompt);
 }
 

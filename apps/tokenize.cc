@@ -37,7 +37,8 @@ int detokenize(const Options& o) {
   const std::vector<TokenId> ids = parse_token_list(o.tokens ? *o.tokens : read_text(o.file));
   for (const TokenId id : ids)
     if (id < 0 || id >= tokenizer.vocab_size())
-      throw Error("sigma detokenize", fmt::format("token ids from 0 to {}", tokenizer.vocab_size() - 1), fmt::format("{}", id));
+      throw Error("sigma detokenize", fmt::format("token ids from 0 to {}", tokenizer.vocab_size() - 1),
+                  fmt::format("{}", id));
   const std::string text = tokenizer.decode(ids, o.specials ? Specials::parse : Specials::as_text);
   if (o.json) {
     print_json({{"text", text}});

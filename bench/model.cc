@@ -94,8 +94,8 @@ double ModelBench::measure(const ModelCase& c) {
       seqs.push_back({s * rows, rows, c.context + done, pages_[static_cast<size_t>(s)]});
       if (!c.prefill || done + rows == c.tokens) logit_rows.push_back(static_cast<int32_t>((s + 1) * rows - 1));
     }
-    const std::span<const TokenId> row_tokens = std::span(tokens).subspan(
-        c.prefill ? static_cast<size_t>(done) : 0, static_cast<size_t>(rows * c.sequences));
+    const std::span<const TokenId> row_tokens =
+        std::span(tokens).subspan(c.prefill ? static_cast<size_t>(done) : 0, static_cast<size_t>(rows * c.sequences));
     forward(kernels_, threads_, model_, cache_, workspace_,
             {.tokens = row_tokens, .seqs = seqs, .logit_rows = logit_rows, .v_top = c.v_top});
     done += rows;

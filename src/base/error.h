@@ -36,16 +36,17 @@ std::string printable(std::string_view text, size_t limit = 80);
 
 }  // namespace sigma
 
-#define SIGMA_CHECK(cond)                                                            \
-  do {                                                                               \
-    if (!(cond)) [[unlikely]] ::sigma::check_failed(__FILE__, __LINE__, #cond, "");  \
+#define SIGMA_CHECK(cond)                                   \
+  do {                                                      \
+    if (!(cond)) [[unlikely]]                               \
+      ::sigma::check_failed(__FILE__, __LINE__, #cond, ""); \
   } while (0)
 
-#define SIGMA_CHECK_OP_(op, a, b)                                                                            \
-  do {                                                                                                       \
-    const auto& sigma_a_ = (a);                                                                              \
-    const auto& sigma_b_ = (b);                                                                              \
-    if (!(sigma_a_ op sigma_b_)) [[unlikely]]                                                                \
+#define SIGMA_CHECK_OP_(op, a, b)                                                                                 \
+  do {                                                                                                            \
+    const auto& sigma_a_ = (a);                                                                                   \
+    const auto& sigma_b_ = (b);                                                                                   \
+    if (!(sigma_a_ op sigma_b_)) [[unlikely]]                                                                     \
       ::sigma::check_failed(__FILE__, __LINE__, #a " " #op " " #b, fmt::format("{} and {}", sigma_a_, sigma_b_)); \
   } while (0)
 #define SIGMA_CHECK_EQ(a, b) SIGMA_CHECK_OP_(==, a, b)

@@ -24,9 +24,11 @@ class ThreadPool {
   template <class F>
   void run(int64_t tasks, const F& f) {
     if constexpr (std::is_invocable_v<const F&, int64_t, int>) {
-      run_erased(tasks, [](const void* g, int64_t task, int thread) { (*static_cast<const F*>(g))(task, thread); }, &f);
+      run_erased(
+          tasks, [](const void* g, int64_t task, int thread) { (*static_cast<const F*>(g))(task, thread); }, &f);
     } else {
-      run_erased(tasks, [](const void* g, int64_t task, int) { (*static_cast<const F*>(g))(task); }, &f);
+      run_erased(
+          tasks, [](const void* g, int64_t task, int) { (*static_cast<const F*>(g))(task); }, &f);
     }
   }
 

@@ -10,7 +10,8 @@ namespace sigma {
 
 class Progress {
  public:
-  // total 0: unknown, only the amount and rate are shown. unit: "B" prints KiB, MiB, ...; anything else is printed as is.
+  // total 0: unknown, only the amount and rate are shown. unit: "B" prints KiB, MiB, ...; anything else is printed as
+  // is.
   Progress(std::string label, uint64_t total, std::string unit);
   ~Progress();
   Progress(const Progress&) = delete;

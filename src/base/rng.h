@@ -1,5 +1,5 @@
-// Reproducible random numbers: the same seed gives the same sequence on every machine and compiler (the distributions of
-// <random> do not).
+// Reproducible random numbers: the same seed gives the same sequence on every machine and compiler (the distributions
+// of <random> do not).
 #pragma once
 
 #include <cmath>

@@ -10,10 +10,14 @@ namespace sigma {
 
 const char* finish_reason_name(FinishReason reason) {
   switch (reason) {
-    case FinishReason::none: return "none";
-    case FinishReason::stop: return "stop";
-    case FinishReason::length: return "length";
-    case FinishReason::cancelled: return "cancelled";
+    case FinishReason::none:
+      return "none";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::cancelled:
+      return "cancelled";
   }
   return "none";
 }
@@ -25,18 +29,18 @@ struct Engine::Sequence {
   Sampler sampler;
   TextStream text;
   std::vector<PageId> pages;
-  int64_t cached = 0;              // tokens whose K and V are stored
+  int64_t cached = 0;  // tokens whose K and V are stored
   std::vector<TokenId> output;
-  NgramDraft draft;                // of prompt and output
+  NgramDraft draft;  // of prompt and output
   FinishReason finish = FinishReason::none;
 };
 
 struct Engine::Running {
   RequestId id;
   Request request;
-  int64_t reserved = 0;            // pages set aside for it
+  int64_t reserved = 0;  // pages set aside for it
   bool cancelled = false;
-  std::vector<Sequence> sequences; // the first alone until the prompt is cached, then all
+  std::vector<Sequence> sequences;  // the first alone until the prompt is cached, then all
   bool prompt_done() const { return sequences[0].cached >= static_cast<int64_t>(request.prompt.size()); }
 };
 
@@ -95,15 +99,16 @@ RequestId Engine::submit(Request request) {
   for (const TokenId id : request.prompt)
     if (id < 0 || id >= config.vocab)
       throw Error("prompt", fmt::format("token ids from 0 to {}", config.vocab - 1), fmt::format("{}", id));
-  if (request.max_tokens < 0)
-    throw Error("max_tokens", "a whole number >= 0", fmt::format("{}", request.max_tokens));
+  if (request.max_tokens < 0) throw Error("max_tokens", "a whole number >= 0", fmt::format("{}", request.max_tokens));
   if (request.completions < 1 || request.completions > 1024)
     throw Error("completions", "a whole number from 1 to 1024", fmt::format("{}", request.completions));
-  if (request.top_logprobs < 0) throw Error("top_logprobs", "a whole number >= 0", fmt::format("{}", request.top_logprobs));
+  if (request.top_logprobs < 0)
+    throw Error("top_logprobs", "a whole number >= 0", fmt::format("{}", request.top_logprobs));
   if (request.v_top < 0) throw Error("v_top", "a whole number >= 0", fmt::format("{}", request.v_top));
   request.sampling.validate(config.vocab);
   if (pages_needed(request) > cache_.total_pages())
-    throw Error("request", fmt::format("at most {} tokens (the cache's capacity)", cache_.total_pages() * cache_.page_tokens()),
+    throw Error("request",
+                fmt::format("at most {} tokens (the cache's capacity)", cache_.total_pages() * cache_.page_tokens()),
                 fmt::format("{} of prompt and {} x {} of output", prompt, request.completions, request.max_tokens));
   auto running = std::make_unique<Running>();
   running->id = next_id_++;
@@ -128,7 +133,8 @@ void Engine::admit() {
     if (reserved_pages_ + next.reserved > cache_.total_pages()) return;
     reserved_pages_ += next.reserved;
     next.sequences.reserve(static_cast<size_t>(next.request.completions));  // steps point into it
-    next.sequences.push_back({next.id, 0, Sampler(next.request.sampling, 0), TextStream(next.request.stop), {}, 0, {}, {}});
+    next.sequences.push_back(
+        {next.id, 0, Sampler(next.request.sampling, 0), TextStream(next.request.stop), {}, 0, {}, {}});
     running_.push_back(std::move(waiting_.front()));
     waiting_.pop_front();
   }
@@ -160,8 +166,8 @@ void Engine::plan_decode(Step& step, Running& r, Sequence& s) {
   step.add({&r, &s, rows, rows, false}, tokens);
 }
 
-// Decoding sequences first; then prompts in order of arrival, in what room is left. Requests with another v_top wait for a
-// step of their own.
+// Decoding sequences first; then prompts in order of arrival, in what room is left. Requests with another v_top wait
+// for a step of their own.
 void Engine::plan(Step& step) {
   bool first = true;
   const auto fits = [&](const Request& r) {
@@ -261,7 +267,14 @@ void Engine::start_completions(Running& r, std::span<const float> logits) {
   const auto full_pages = static_cast<size_t>(static_cast<int64_t>(request.prompt.size()) / cache_.page_tokens());
   for (int i = 1; i < request.completions; ++i) {
     const Sequence& first = r.sequences[0];
-    Sequence s{r.id, i, Sampler(request.sampling, static_cast<uint64_t>(i)), TextStream(request.stop), {}, first.cached, {}, first.draft};
+    Sequence s{r.id,
+               i,
+               Sampler(request.sampling, static_cast<uint64_t>(i)),
+               TextStream(request.stop),
+               {},
+               first.cached,
+               {},
+               first.draft};
     for (size_t page = 0; page < first.pages.size(); ++page) {
       if (page < full_pages) {
         cache_.retain(first.pages[page]);
@@ -291,7 +304,8 @@ void Engine::accept(Running& r, Sequence& s, std::span<const float> logits) {
   Event event{.request = r.id, .completion = s.completion, .token = token};
   if (request.logprobs) event.logprob = token_logprob(logits, token);
   if (request.top_logprobs > 0) event.top = top_logprobs(logits, request.top_logprobs);
-  const bool end = std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) != request.stop_tokens.end();
+  const bool end =
+      std::find(request.stop_tokens.begin(), request.stop_tokens.end(), token) != request.stop_tokens.end();
   if (!end && tokenizer_ != nullptr) event.text = s.text.push(tokenizer_->token_bytes(token));
   const auto length = static_cast<int64_t>(request.prompt.size() + s.output.size());
   if (end || s.text.stopped()) {

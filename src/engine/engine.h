@@ -18,17 +18,17 @@ namespace sigma {
 using RequestId = int64_t;
 
 struct Request {
-  std::vector<TokenId> prompt;             // at least one token
-  int64_t max_tokens = 128;                // of each completion
-  int completions = 1;                     // share the prompt's pages; completion i samples with stream i of the seed
+  std::vector<TokenId> prompt;  // at least one token
+  int64_t max_tokens = 128;     // of each completion
+  int completions = 1;          // share the prompt's pages; completion i samples with stream i of the seed
   SamplingParams sampling;
-  std::vector<std::string> stop;           // the text ends before the first of these
-  std::vector<TokenId> stop_tokens;        // the completion ends with one of these (end of sequence)
-  bool logprobs = false;                   // report the log-probability of each token,
-  int top_logprobs = 0;                    // and of this many of the likeliest ones
-  int64_t v_top = 0;                       // selective V; 0: all
+  std::vector<std::string> stop;     // the text ends before the first of these
+  std::vector<TokenId> stop_tokens;  // the completion ends with one of these (end of sequence)
+  bool logprobs = false;             // report the log-probability of each token,
+  int top_logprobs = 0;              // and of this many of the likeliest ones
+  int64_t v_top = 0;                 // selective V; 0: all
   VWeights v_weights = VWeights::all;
-  bool speculate = true;                   // draft from what the text repeats; the result is the same
+  bool speculate = true;  // draft from what the text repeats; the result is the same
 };
 
 enum class FinishReason : uint8_t { none, stop, length, cancelled };
@@ -39,16 +39,16 @@ struct Event {
   RequestId request = 0;
   int completion = 0;
   TokenId token = 0;
-  std::string text = {};            // what became visible with it; may be empty, may be several characters
-  float logprob = 0;                // natural log, before temperature and penalties; 0 unless asked for
+  std::string text = {};  // what became visible with it; may be empty, may be several characters
+  float logprob = 0;      // natural log, before temperature and penalties; 0 unless asked for
   std::vector<TokenLogprob> top = {};
   FinishReason finish = FinishReason::none;
-  bool has_token = true;            // false: only the end is told (cancelled)
+  bool has_token = true;  // false: only the end is told (cancelled)
 };
 
 struct EngineOptions {
-  CacheOptions cache;               // cache.tokens: what all requests together may hold
-  int64_t batch_rows = 512;         // most rows of one step; longer prompts are cut into chunks (same results)
+  CacheOptions cache;        // cache.tokens: what all requests together may hold
+  int64_t batch_rows = 512;  // most rows of one step; longer prompts are cut into chunks (same results)
 };
 
 class Engine {

@@ -71,8 +71,8 @@ void Sampler::apply_penalties(std::span<const TokenId> prompt, std::span<const T
     for (size_t begin = 0; begin < sorted.size();) {
       size_t end = begin;
       while (end < sorted.size() && sorted[end] == sorted[begin]) ++end;
-      logits_[static_cast<size_t>(sorted[begin])] -= static_cast<float>(
-          params_.presence_penalty + params_.frequency_penalty * static_cast<double>(end - begin));
+      logits_[static_cast<size_t>(sorted[begin])] -=
+          static_cast<float>(params_.presence_penalty + params_.frequency_penalty * static_cast<double>(end - begin));
       begin = end;
     }
   }
@@ -87,8 +87,8 @@ void Sampler::keep_top_k() {
   const auto likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  const size_t keep = params_.top_k > 0 ? std::min(candidates_.size(), static_cast<size_t>(params_.top_k))
-                                        : candidates_.size();
+  const size_t keep =
+      params_.top_k > 0 ? std::min(candidates_.size(), static_cast<size_t>(params_.top_k)) : candidates_.size();
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(keep), candidates_.end(), likelier);
   candidates_.resize(keep);
 }

@@ -12,18 +12,19 @@
 namespace sigma {
 
 struct SamplingParams {
-  double temperature = 0;          // 0: greedy, the largest logit (ties: the lower id)
-  int64_t top_k = 0;               // keep the k likeliest; 0: all
-  double top_p = 1;                // keep the fewest likeliest tokens with at least this probability together
-  double min_p = 0;                // keep tokens with at least this share of the likeliest one's probability
-  double typical_p = 1;            // keep the tokens closest to the expected surprise (Meister et al. 2022)
-  double repetition_penalty = 1;   // over prompt and output: positive logits divided, negative ones multiplied
-  double presence_penalty = 0;     // subtracted once from every token of the output
-  double frequency_penalty = 0;    // subtracted for every occurrence in the output
+  double temperature = 0;         // 0: greedy, the largest logit (ties: the lower id)
+  int64_t top_k = 0;              // keep the k likeliest; 0: all
+  double top_p = 1;               // keep the fewest likeliest tokens with at least this probability together
+  double min_p = 0;               // keep tokens with at least this share of the likeliest one's probability
+  double typical_p = 1;           // keep the tokens closest to the expected surprise (Meister et al. 2022)
+  double repetition_penalty = 1;  // over prompt and output: positive logits divided, negative ones multiplied
+  double presence_penalty = 0;    // subtracted once from every token of the output
+  double frequency_penalty = 0;   // subtracted for every occurrence in the output
   std::vector<std::pair<TokenId, double>> logit_bias;
   uint64_t seed = 0;
 
-  // Error when a value makes no sense (temperature < 0, top_p outside (0, 1], a bias for a token that is not there ...).
+  // Error when a value makes no sense (temperature < 0, top_p outside (0, 1], a bias for a token that is not there
+  // ...).
   void validate(int vocab) const;
 };
 

@@ -19,10 +19,10 @@ namespace fs = std::filesystem;
 struct Checkpoint::Impl {
   std::string path;
   ModelConfig config;
-  std::optional<GgufFile> gguf;               // one of the two
+  std::optional<GgufFile> gguf;  // one of the two
   std::optional<SafetensorsFolder> folder;
   std::map<std::string, SourceTensor> tensors;
-  std::vector<int32_t> q_order, k_order;      // interleaved rows of architecture `llama`, put back in order
+  std::vector<int32_t> q_order, k_order;  // interleaved rows of architecture `llama`, put back in order
 };
 
 Checkpoint::Checkpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "kernels/kernels.h"
 #include "model/config.h"
 #include "model/weights.h"
-#include "base/file.h"
 #include "text/tokenizer.h"
 
 namespace sigma {

@@ -82,7 +82,8 @@ void ModelConfig::validate(const std::string& where) const {
   }
   if (!(norm_eps >= 0 && norm_eps < 1)) throw Error(where, "rms_norm_eps in [0, 1)", fmt::format("{}", norm_eps));
   const auto token_in_range = [&](const char* name, int id) {
-    if (id < 0 || id >= vocab) throw Error(where, fmt::format("{} below vocab_size {}", name, vocab), fmt::format("{}", id));
+    if (id < 0 || id >= vocab)
+      throw Error(where, fmt::format("{} below vocab_size {}", name, vocab), fmt::format("{}", id));
   };
   if (bos) token_in_range("bos_token_id", *bos);
   for (const int id : eos) token_in_range("eos_token_id", id);

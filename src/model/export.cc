@@ -88,12 +88,18 @@ std::vector<int32_t> interleaving(const WeightSpec& spec) {
 
 uint32_t gguf_file_type(const ExportOptions& options, Format first) {
   switch (options.type.value_or(first)) {
-    case Format::f16: return 1;
-    case Format::q4_0: return 2;
-    case Format::q4_1: return 3;
-    case Format::q8_0: return 7;
-    case Format::bf16: return 32;
-    default: return 0;
+    case Format::f16:
+      return 1;
+    case Format::q4_0:
+      return 2;
+    case Format::q4_1:
+      return 3;
+    case Format::q8_0:
+      return 7;
+    case Format::bf16:
+      return 32;
+    default:
+      return 0;
   }
 }
 
@@ -107,8 +113,7 @@ void write_gguf(const ModelConfig& config, const WeightReader& reader, const Che
     bytes += tensor_bytes(tensors.back());
   }
   const std::vector<float> divisors = rope_divisors(config);
-  if (!divisors.empty())
-    tensors.push_back({kRopeDivisorsTensor, Format::f32, {static_cast<int64_t>(divisors.size())}});
+  if (!divisors.empty()) tensors.push_back({kRopeDivisorsTensor, Format::f32, {static_cast<int64_t>(divisors.size())}});
   GgufWriter writer;
   config_to_gguf(config, writer);
   writer.set("general.file_type", gguf_file_type(options, reader(specs[1 + (specs.size() > 2)]).format));
@@ -136,7 +141,8 @@ void write_tokenizer_files(const Checkpoint& source, const std::string& folder) 
                                     "chat_template.jinja", "generation_config.json"};
   if (std::string_view(source.kind()) == "folder") {
     for (const char* name : kFiles)
-      if (fs::exists(source.path() + "/" + name)) write_file(folder + "/" + name, read_file(source.path() + "/" + name));
+      if (fs::exists(source.path() + "/" + name))
+        write_file(folder + "/" + name, read_file(source.path() + "/" + name));
   } else if (const std::optional<TokenizerSpec> tokenizer = source.tokenizer()) {
     write_tokenizer_folder(*tokenizer, folder);
   }

@@ -19,8 +19,8 @@ struct WeightRows {
 using WeightReader = std::function<WeightRows(const WeightSpec&)>;
 
 WeightReader checkpoint_reader(const Checkpoint& source);
-// Random weights: normal with standard deviation 0.02 (attention output and FFN down divided by sqrt(2 * layers)), norms
-// 1, biases 0. The same seed gives the same weights on every machine.
+// Random weights: normal with standard deviation 0.02 (attention output and FFN down divided by sqrt(2 * layers)),
+// norms 1, biases 0. The same seed gives the same weights on every machine.
 WeightReader random_reader(const ModelConfig& config, uint64_t seed);
 
 // What --type asks of a tensor: matrices in that format (q4: the embedding and head in q8_0), vectors in f32 for GGUF.

@@ -14,15 +14,15 @@ namespace {
 
 // The named activations of one call, all f32 with one row per token.
 struct Activations {
-  TensorView x;                     // [rows, dim]            the residual stream
-  TensorView h;                     // [rows, dim]            its norm
-  TensorView q0, q;                 // [rows, q_width]        before and after augmentation (one memory without it)
-  TensorView q_gate, q_up;          // [rows, aug_dim]
-  TensorView q_rotated;             // [rows, q_heads * rotated_dim]
-  TensorView k, v;                  // [rows, k_width], [rows, v_width]
-  TensorView out;                   // [rows, q_heads * v_dim] what attention gives
-  TensorView gate, up;              // [rows, ffn_dim]
-  TensorView cos, sin;              // [rows, rotated_dim / 2]
+  TensorView x;             // [rows, dim]            the residual stream
+  TensorView h;             // [rows, dim]            its norm
+  TensorView q0, q;         // [rows, q_width]        before and after augmentation (one memory without it)
+  TensorView q_gate, q_up;  // [rows, aug_dim]
+  TensorView q_rotated;     // [rows, q_heads * rotated_dim]
+  TensorView k, v;          // [rows, k_width], [rows, v_width]
+  TensorView out;           // [rows, q_heads * v_dim] what attention gives
+  TensorView gate, up;      // [rows, ffn_dim]
+  TensorView cos, sin;      // [rows, rotated_dim / 2]
 
   Activations(Arena& arena, const Model& model, int64_t rows) {
     const ModelConfig& c = model.config;
@@ -102,12 +102,13 @@ void rotate(const Context& ctx, const Model& model, int layer, Activations& a) {
   if (shape.key_rope != KeyRope::after_expansion) ctx.k.rope(ctx, a.k, shape.k_dim, a.cos, a.sin);
 }
 
-void attend(const Context& ctx, const Model& model, KvCache& cache, const RopeTable& table, const Batch& batch, int layer,
-            Activations& a) {
+void attend(const Context& ctx, const Model& model, KvCache& cache, const RopeTable& table, const Batch& batch,
+            int layer, Activations& a) {
   const AttentionShape& shape = model.config.attn;
   ctx.k.kv_store(ctx, CacheKind::k, cache.k(layer), a.k, batch.seqs);
   ctx.k.kv_store(ctx, CacheKind::v, cache.v(layer), a.v, batch.seqs);
-  const KeyExpansion expansion{model.weights.layers[static_cast<size_t>(layer)].k_expand.data(), table.cos(), table.sin()};
+  const KeyExpansion expansion{model.weights.layers[static_cast<size_t>(layer)].k_expand.data(), table.cos(),
+                               table.sin()};
   ctx.k.attention(ctx, {.out = a.out,
                         .q = a.q_rotated,
                         .q_heads = shape.q_heads,

@@ -12,10 +12,10 @@ namespace sigma {
 
 // The rows of one call: consecutive tokens of one or more sequences.
 struct Batch {
-  std::span<const int32_t> tokens;         // one per row
-  std::span<const SeqSlice> seqs;          // cover the rows in order
-  std::span<const int32_t> logit_rows;     // the rows whose logits are wanted
-  int64_t v_top = 0;                       // selective V; 0: all
+  std::span<const int32_t> tokens;      // one per row
+  std::span<const SeqSlice> seqs;       // cover the rows in order
+  std::span<const int32_t> logit_rows;  // the rows whose logits are wanted
+  int64_t v_top = 0;                    // selective V; 0: all
   VWeights v_weights = VWeights::all;
 };
 

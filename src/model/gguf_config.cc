@@ -121,7 +121,8 @@ void read_from_tensors(ModelConfig& c, const GgufFile& file) {
   const GgufTensor* embedding = file.find("token_embd.weight");
   if (embedding == nullptr) throw Error(file.where(), "a tensor token_embd.weight", "none");
   const int64_t rows = embedding->shape[0];
-  if (rows > std::numeric_limits<int>::max()) throw Error(file.where(), "a vocabulary below 2^31", fmt::format("{}", rows));
+  if (rows > std::numeric_limits<int>::max())
+    throw Error(file.where(), "a vocabulary below 2^31", fmt::format("{}", rows));
   c.vocab = static_cast<int>(rows);
 }
 

@@ -13,14 +13,50 @@ namespace {
 
 // Keys that say nothing about the mathematics of inference.
 const std::set<std::string>& harmless_keys() {
-  static const std::set<std::string> keys = {
-      "_name_or_path", "architectures", "attention_dropout", "auto_map", "bos_token_id", "chunk_size_feed_forward",
-      "dtype", "eos_token_id", "finetuning_task", "generation_config", "gradient_checkpointing", "hidden_dropout",
-      "id2label", "initializer_range", "is_llama_config", "label2id", "license", "max_window_layers", "model_max_length",
-      "model_type", "name", "name_or_path", "num_labels", "output_attentions", "output_hidden_states", "pad_token_id",
-      "problem_type", "return_dict", "rope_interleaved_note", "task_specific_params", "tokenizer_class", "torch_dtype",
-      "transformers.js_config", "transformers_version", "unk_token_id", "unsloth_fixed", "unsloth_version", "use_cache",
-      "vocab_size", "use_bfloat16", "torchscript", "problem", "description", "comment"};
+  static const std::set<std::string> keys = {"_name_or_path",
+                                             "architectures",
+                                             "attention_dropout",
+                                             "auto_map",
+                                             "bos_token_id",
+                                             "chunk_size_feed_forward",
+                                             "dtype",
+                                             "eos_token_id",
+                                             "finetuning_task",
+                                             "generation_config",
+                                             "gradient_checkpointing",
+                                             "hidden_dropout",
+                                             "id2label",
+                                             "initializer_range",
+                                             "is_llama_config",
+                                             "label2id",
+                                             "license",
+                                             "max_window_layers",
+                                             "model_max_length",
+                                             "model_type",
+                                             "name",
+                                             "name_or_path",
+                                             "num_labels",
+                                             "output_attentions",
+                                             "output_hidden_states",
+                                             "pad_token_id",
+                                             "problem_type",
+                                             "return_dict",
+                                             "rope_interleaved_note",
+                                             "task_specific_params",
+                                             "tokenizer_class",
+                                             "torch_dtype",
+                                             "transformers.js_config",
+                                             "transformers_version",
+                                             "unk_token_id",
+                                             "unsloth_fixed",
+                                             "unsloth_version",
+                                             "use_cache",
+                                             "vocab_size",
+                                             "use_bfloat16",
+                                             "torchscript",
+                                             "problem",
+                                             "description",
+                                             "comment"};
   return keys;
 }
 
@@ -60,7 +96,8 @@ class Reader {
     const Json* value = find(key);
     const bool good = value != nullptr && value->is_array() &&
                       std::all_of(value->begin(), value->end(), [](const Json& x) { return x.is_number(); });
-    if (!good) throw Error(where_, fmt::format("a list of numbers at {}", key), value == nullptr ? "none" : shown(*value));
+    if (!good)
+      throw Error(where_, fmt::format("a list of numbers at {}", key), value == nullptr ? "none" : shown(*value));
     return value->get<std::vector<float>>();
   }
   bool boolean(const char* key, bool fallback) {
@@ -249,8 +286,7 @@ Json config_to_hf(const ModelConfig& c) {
   }
   j["rope_theta"] = c.rope.theta;
   j["rope_scaling"] = nullptr;
-  if (c.rope.scaling == Rope::Scaling::linear)
-    j["rope_scaling"] = {{"rope_type", "linear"}, {"factor", c.rope.factor}};
+  if (c.rope.scaling == Rope::Scaling::linear) j["rope_scaling"] = {{"rope_type", "linear"}, {"factor", c.rope.factor}};
   if (c.rope.scaling == Rope::Scaling::llama3)
     j["rope_scaling"] = {{"rope_type", "llama3"},
                          {"factor", c.rope.factor},

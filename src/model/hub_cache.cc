@@ -96,8 +96,8 @@ ModelName parse_model_name(const std::string& name) {
   parsed.owner = rest.substr(0, slash);
   parsed.repository = rest.substr(std::min(slash + 1, rest.size()));
   if (!valid || !safe_part(parsed.owner) || !safe_part(parsed.repository)) {
-    throw Error(name.empty() ? "model name" : printable(name), "a name that `sigma pull --help` lists, or OWNER/REPO[@REVISION][:FILE]",
-                "neither");
+    throw Error(name.empty() ? "model name" : printable(name),
+                "a name that `sigma pull --help` lists, or OWNER/REPO[@REVISION][:FILE]", "neither");
   }
   return parsed;
 }

@@ -43,7 +43,7 @@ class KvCache {
 
  private:
   CacheOptions options_;
-  Buffer k_pool_, v_pool_;                   // [layer][page]
+  Buffer k_pool_, v_pool_;                    // [layer][page]
   std::vector<PagedView> k_views_, v_views_;  // by layer
   std::vector<int> references_;
   std::vector<PageId> free_;

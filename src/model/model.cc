@@ -27,7 +27,8 @@ int64_t find_non_finite(ThreadPool& threads, const MatrixSource& source) {
 
 class Loader {
  public:
-  Loader(Model& model, const Kernels& kernels, ThreadPool& threads) : model_(model), kernels_(kernels), threads_(threads) {}
+  Loader(Model& model, const Kernels& kernels, ThreadPool& threads)
+      : model_(model), kernels_(kernels), threads_(threads) {}
 
   void operator()(const WeightSpec& spec, PackedMatrix& leaf) {
     const MatrixSource source = check(spec);
@@ -82,7 +83,12 @@ Model load_model(Checkpoint source, const Kernels& kernels, ThreadPool& threads)
   uint64_t bytes = 0;
   for (const WeightSpec& spec : weight_specs(config)) bytes += source.tensor(spec).bytes.size();
   require_memory(bytes, source.path());
-  Model model{.source = std::move(source), .config = config, .weights = {}, .embedding = {}, .query_expand = {}, .frequencies = {}};
+  Model model{.source = std::move(source),
+              .config = config,
+              .weights = {},
+              .embedding = {},
+              .query_expand = {},
+              .frequencies = {}};
   model.weights.layers.resize(static_cast<size_t>(config.layers));
   visit_weights(config, model.weights, Loader(model, kernels, threads));
   const AttentionShape& a = config.attn;

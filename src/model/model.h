@@ -14,10 +14,10 @@ namespace sigma {
 using Weights = WeightsOf<PackedMatrix, std::vector<float>>;
 
 struct Model {
-  Checkpoint source;               // keeps the files mapped
+  Checkpoint source;  // keeps the files mapped
   ModelConfig config;
-  Weights weights;                 // embedding is packed only where it is also the head
-  MatrixSource embedding;          // rows are looked up in the file
+  Weights weights;                         // embedding is packed only where it is also the head
+  MatrixSource embedding;                  // rows are looked up in the file
   std::vector<PackedMatrix> query_expand;  // key_dim form: E^T [k_dim, q_dim] per layer
   std::vector<double> frequencies;         // RoPE, of the rotated dimension
   int64_t weight_bytes = 0;                // read by one decode step

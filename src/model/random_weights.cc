@@ -22,7 +22,8 @@ uint64_t hash_name(const std::string& name) {  // FNV-1a
 // order of magnitude cheaper than an exact one, which matters for billions of weights.
 float near_normal(Rng& rng) {
   const uint64_t bits = rng.next();
-  const auto sum = static_cast<double>((bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48));
+  const auto sum =
+      static_cast<double>((bits & 0xffff) + ((bits >> 16) & 0xffff) + ((bits >> 32) & 0xffff) + (bits >> 48));
   return static_cast<float>((sum - 2.0 * 65535.0) * (std::sqrt(3.0) / 65536.0));
 }
 

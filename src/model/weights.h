@@ -14,28 +14,30 @@ namespace sigma {
 enum class WeightRole : uint8_t { embedding, projection, norm, bias, expansion };
 
 struct WeightSpec {
-  std::string name;       // in Hugging Face files
+  std::string name;  // in Hugging Face files
   std::string gguf_name;
   int64_t rows = 0, cols = 0;  // cols 0: a vector of `rows`
   WeightRole role = WeightRole::projection;
   int rotated_heads = 0;  // heads whose rows GGUF files of architecture `llama` hold interleaved; 0: none
 
   int64_t elements() const { return rows * (cols == 0 ? 1 : cols); }
-  std::vector<int64_t> shape() const { return cols == 0 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, cols}; }
+  std::vector<int64_t> shape() const {
+    return cols == 0 ? std::vector<int64_t>{rows} : std::vector<int64_t>{rows, cols};
+  }
 };
 
 // Matrix: what products read; Vector: small tensors kept as f32 (norms, biases, the key expansion).
 template <class Matrix, class Vector>
 struct LayerWeights {
-  Vector attn_norm;                     // [dim]
-  Matrix q, k, v;                       // [heads * head_dim, dim]
-  Matrix q_gate, q_up, q_down;          // augmented query: [aug_dim, q_width] twice, [q_width, aug_dim]
+  Vector attn_norm;             // [dim]
+  Matrix q, k, v;               // [heads * head_dim, dim]
+  Matrix q_gate, q_up, q_down;  // augmented query: [aug_dim, q_width] twice, [q_width, aug_dim]
   Vector q_bias, k_bias, v_bias, o_bias;
-  Vector q_norm, k_norm;                // [q_dim], [k_dim]
-  Vector k_expand;                      // [q_dim, k_dim]; a running model in the key_dim form holds its transpose
-  Matrix o;                             // [dim, q_heads * v_dim]
-  Vector ffn_norm;                      // [dim]
-  Matrix gate, up, down;                // [ffn_dim, dim] twice, [dim, ffn_dim]
+  Vector q_norm, k_norm;  // [q_dim], [k_dim]
+  Vector k_expand;        // [q_dim, k_dim]; a running model in the key_dim form holds its transpose
+  Matrix o;               // [dim, q_heads * v_dim]
+  Vector ffn_norm;        // [dim]
+  Matrix gate, up, down;  // [ffn_dim, dim] twice, [dim, ffn_dim]
 };
 
 template <class Matrix, class Vector>
@@ -46,7 +48,8 @@ struct WeightsOf {
   Matrix head;        // [vocab, dim]; not visited when tied
 };
 
-// Calls f(const WeightSpec&, leaf&) for every tensor of the model, in file order. w.layers must have config.layers entries.
+// Calls f(const WeightSpec&, leaf&) for every tensor of the model, in file order. w.layers must have config.layers
+// entries.
 template <class W, class F>
 void visit_weights(const ModelConfig& c, W& w, F&& f) {
   using enum WeightRole;

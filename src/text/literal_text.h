@@ -1,5 +1,6 @@
 // User text inside a rendered chat template. What a user writes must not become a control token, yet the template's own
-// control tokens must; after rendering the two look alike. So the user's are marked before rendering and found after it.
+// control tokens must; after rendering the two look alike. So the user's are marked before rendering and found after
+// it.
 #pragma once
 
 #include <string>

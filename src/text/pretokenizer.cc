@@ -179,10 +179,14 @@ std::string_view pattern_of(PreTokenizer pre) {
 
 const char* pre_tokenizer_name(PreTokenizer pre) {
   switch (pre) {
-    case PreTokenizer::gpt2: return "gpt2";
-    case PreTokenizer::smollm: return "smollm";
-    case PreTokenizer::llama3: return "llama3";
-    case PreTokenizer::qwen2: return "qwen2";
+    case PreTokenizer::gpt2:
+      return "gpt2";
+    case PreTokenizer::smollm:
+      return "smollm";
+    case PreTokenizer::llama3:
+      return "llama3";
+    case PreTokenizer::qwen2:
+      return "qwen2";
   }
   return "unknown";
 }

@@ -58,7 +58,8 @@ class Tokenizer {
 
   // Ids of the text alone: no BOS, no EOS. Any bytes are accepted; invalid UTF-8 passes through byte by byte. As in the
   // reference, bytes that no token covers are left out (SmolLM2 lacks 21, most of them in no UTF-8 text).
-  // breaks: offsets in order that no control token may span, so that one the user wrote stays text (text/literal_text.h).
+  // breaks: offsets in order that no control token may span, so that one the user wrote stays text
+  // (text/literal_text.h).
   std::vector<TokenId> encode(std::string_view text, Specials specials, std::span<const size_t> breaks = {}) const;
   // encode() between the BOS and EOS that the post-processor adds; a BOS that the text already starts with (a rendered
   // template) is not added twice.

@@ -29,22 +29,26 @@ class Cli : public testing::Test {
     arguments.push_back("--json");
     const CommandResult result = run(arguments);
     EXPECT_EQ(result.status, 0) << result.err << result.out;
-    EXPECT_EQ(schema_fault(read_json(std::string(SIGMA_SOURCE_DIR) + "/docs/schemas/" + schema), result.json()), "") << result.out;
+    EXPECT_EQ(schema_fault(read_json(std::string(SIGMA_SOURCE_DIR) + "/docs/schemas/" + schema), result.json()), "")
+        << result.out;
     return result.json();
   }
-  // One line on standard error with every one of the words, nothing on standard output, and the status; the same as JSON.
+  // One line on standard error with every one of the words, nothing on standard output, and the status; the same as
+  // JSON.
   void expect_error(const std::vector<std::string>& arguments, int status, const std::vector<std::string>& words) {
     const CommandResult plain = run(arguments);
     EXPECT_EQ(plain.status, status) << plain.err;
     EXPECT_EQ(std::count(plain.err.begin(), plain.err.end(), '\n'), 1) << plain.err;
     EXPECT_EQ(plain.out, "");
-    for (const std::string& word : words) EXPECT_NE(plain.err.find(word), std::string::npos) << word << " in: " << plain.err;
+    for (const std::string& word : words)
+      EXPECT_NE(plain.err.find(word), std::string::npos) << word << " in: " << plain.err;
   }
   void expect_json_error(std::vector<std::string> arguments, int status) {
     arguments.push_back("--json");
     const CommandResult result = run(arguments);
     EXPECT_EQ(result.status, status);
-    EXPECT_EQ(schema_fault(read_json(std::string(SIGMA_SOURCE_DIR) + "/docs/schemas/error.json"), result.json()), "") << result.out;
+    EXPECT_EQ(schema_fault(read_json(std::string(SIGMA_SOURCE_DIR) + "/docs/schemas/error.json"), result.json()), "")
+        << result.out;
   }
 
   TempFolder folder;
@@ -53,7 +57,8 @@ class Cli : public testing::Test {
 TEST_F(Cli, HelpOfEveryCommandHasExamples) {
   const CommandResult top = run({"--help"});
   EXPECT_EQ(top.status, 0);
-  for (const char* command : {"pull", "list", "rm", "generate", "chat", "inspect", "convert", "new", "perplexity", "tokenize", "detokenize"}) {
+  for (const char* command : {"pull", "list", "rm", "generate", "chat", "inspect", "convert", "new", "perplexity",
+                              "tokenize", "detokenize"}) {
     EXPECT_NE(top.out.find(command), std::string::npos);
     const CommandResult help = run({command, "--help"});
     EXPECT_EQ(help.status, 0);
@@ -63,7 +68,8 @@ TEST_F(Cli, HelpOfEveryCommandHasExamples) {
 }
 
 TEST_F(Cli, GenerateFromTokens) {
-  const Json j = run_json({"generate", "-m", kModel, "--tokens", "1,2,3", "-n", "6", "--top-logprobs", "2"}, "generate.json");
+  const Json j =
+      run_json({"generate", "-m", kModel, "--tokens", "1,2,3", "-n", "6", "--top-logprobs", "2"}, "generate.json");
   EXPECT_EQ(j["prompt_tokens"], 3);
   EXPECT_EQ(j["completions"][0]["tokens"].size(), 6u);
   EXPECT_EQ(j["completions"][0]["logprobs"].size(), 6u);
@@ -134,7 +140,9 @@ TEST_F(Cli, PerplexityOfTokens) {
   std::string ids;
   for (int i = 0; i < 100; ++i) ids += std::to_string(i * 37 % 97) + ",";
   write_file(folder.path("ids"), ids);
-  const Json j = run_json({"perplexity", "-m", kModel, "--tokens", folder.path("ids"), "--context", "32", "--logits", folder.path("logits")}, "perplexity.json");
+  const Json j = run_json({"perplexity", "-m", kModel, "--tokens", folder.path("ids"), "--context", "32", "--logits",
+                           folder.path("logits")},
+                          "perplexity.json");
   EXPECT_EQ(j["tokens"], 3 * 15);
   EXPECT_NEAR(j["perplexity"].get<double>(), std::exp(j["mean_nll"].get<double>()), 1e-6);
   EXPECT_EQ(fs::file_size(folder.path("logits")), 3u * 15u * 97u * 4u);
@@ -177,7 +185,8 @@ TEST_F(Cli, AFullDiskLeavesNothing) {
   EXPECT_EQ(to_gguf.status, 1) << to_gguf.err;
   EXPECT_EQ(to_folder.status, 1) << to_folder.err;
   EXPECT_NE(to_gguf.err.find("room for the whole file"), std::string::npos) << to_gguf.err;
-  for (const auto& entry : fs::directory_iterator(folder.path())) EXPECT_EQ(entry.path().filename().string().find("full"), std::string::npos) << entry.path();
+  for (const auto& entry : fs::directory_iterator(folder.path()))
+    EXPECT_EQ(entry.path().filename().string().find("full"), std::string::npos) << entry.path();
 }
 
 TEST_F(Cli, DamagedModelsAreRefused) {
@@ -202,14 +211,16 @@ TEST_F(Cli, DamagedModelsAreRefused) {
 class WithSmolLM2 : public Cli {
  protected:
   void SetUp() override {
-    if (!fs::exists(cache_folder() + "/models/smollm2")) GTEST_SKIP() << "smollm2 is not in the cache (make run pulls it)";
+    if (!fs::exists(cache_folder() + "/models/smollm2"))
+      GTEST_SKIP() << "smollm2 is not in the cache (make run pulls it)";
   }
 };
 
 TEST_F(WithSmolLM2, AnswersAndStops) {
   const Json j = run_json({"generate", "-m", "smollm2", "-p", "The capital of France is", "-n", "8"}, "generate.json");
   EXPECT_NE(j["completions"][0]["text"].get<std::string>().find("Paris"), std::string::npos);
-  const Json stop = run_json({"generate", "-m", "smollm2", "-p", "The capital of France is", "-n", "8", "--stop", "aris"}, "generate.json");
+  const Json stop = run_json(
+      {"generate", "-m", "smollm2", "-p", "The capital of France is", "-n", "8", "--stop", "aris"}, "generate.json");
   EXPECT_EQ(stop["completions"][0]["text"], " P");
   EXPECT_EQ(stop["completions"][0]["finish_reason"], "stop");
   const Json chat = run_json({"generate", "-m", "smollm2", "--chat", "-p", "Say hello.", "-n", "100"}, "generate.json");
@@ -233,7 +244,8 @@ TEST_F(WithSmolLM2, WhatAUserWritesIsNeverASpecialToken) {
 
 TEST_F(WithSmolLM2, ChatKeepsTheConversation) {
   const CommandResult chat = run({"chat", "-m", "smollm2", "-n", "16"},
-                                 "My name is Ada.\n/save " + folder.path("talk.json") + "\n/reset\n/load " + folder.path("talk.json") + "\nWhat is my name?\n/nonsense\n/quit\n");
+                                 "My name is Ada.\n/save " + folder.path("talk.json") + "\n/reset\n/load " +
+                                     folder.path("talk.json") + "\nWhat is my name?\n/nonsense\n/quit\n");
   EXPECT_EQ(chat.status, 0) << chat.err;
   const Json talk = read_json(folder.path("talk.json"));
   EXPECT_EQ(talk[0]["content"], "My name is Ada.");

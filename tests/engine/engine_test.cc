@@ -26,7 +26,11 @@ class EngineTest : public testing::Test {
   Model model = load_model(kModel, kernels, threads);
 
   Engine make(int64_t tokens, int64_t batch_rows = 512, int page_tokens = 5) {
-    return {kernels, threads, model, nullptr, {.cache = {.page_tokens = page_tokens, .tokens = tokens}, .batch_rows = batch_rows}};
+    return {kernels,
+            threads,
+            model,
+            nullptr,
+            {.cache = {.page_tokens = page_tokens, .tokens = tokens}, .batch_rows = batch_rows}};
   }
   static Request request(std::vector<TokenId> prompt, int64_t max_tokens, double temperature = 0) {
     Request r;
@@ -53,8 +57,8 @@ class EngineTest : public testing::Test {
 };
 
 TEST_F(EngineTest, AloneOrTogetherWhateverTheBatchAndPages) {
-  const std::vector<Request> requests = {request({1, 2, 3, 4, 5, 6, 7}, 9), request({50, 40, 30}, 14, 0.8), request({96}, 5),
-                                         request({9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 11, 12, 13}, 7, 1.3)};
+  const std::vector<Request> requests = {request({1, 2, 3, 4, 5, 6, 7}, 9), request({50, 40, 30}, 14, 0.8),
+                                         request({96}, 5), request({9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 11, 12, 13}, 7, 1.3)};
   std::vector<Output> alone;
   for (const Request& r : requests) {
     Engine engine = make(64);
@@ -70,7 +74,8 @@ TEST_F(EngineTest, AloneOrTogetherWhateverTheBatchAndPages) {
       const Outputs together = run(engine);
       ASSERT_EQ(together.size(), requests.size());
       size_t i = 0;
-      for (const auto& [key, output] : together) EXPECT_EQ(output, alone[i++]) << batch_rows << " rows, pages of " << page_tokens;
+      for (const auto& [key, output] : together)
+        EXPECT_EQ(output, alone[i++]) << batch_rows << " rows, pages of " << page_tokens;
     }
 }
 

@@ -74,7 +74,8 @@ TEST(Sampler, PenaltiesAndBiasMoveTheirTokens) {
   EXPECT_EQ(ids_of(draw({.frequency_penalty = 0.6}, 1, kLogits, {}, {1})), (std::vector<TokenId>{1}));
   EXPECT_EQ(ids_of(draw({.frequency_penalty = 0.6}, 1, kLogits, {}, {1, 1})), (std::vector<TokenId>{2}));
   EXPECT_EQ(ids_of(draw({.logit_bias = {{4, 10.0}}}, 1)), (std::vector<TokenId>{4}));
-  EXPECT_EQ(ids_of(draw({.logit_bias = {{1, -std::numeric_limits<double>::infinity()}}}, 1)), (std::vector<TokenId>{2}));
+  EXPECT_EQ(ids_of(draw({.logit_bias = {{1, -std::numeric_limits<double>::infinity()}}}, 1)),
+            (std::vector<TokenId>{2}));
 }
 
 TEST(Sampler, SeedAndStreamDecideAndDiffer) {
@@ -114,10 +115,18 @@ TEST(Sampler, SurvivesNanAndInfinity) {
 
 TEST(SamplingParams, RefusesNonsense) {
   EXPECT_NO_THROW(SamplingParams{}.validate(5));
-  for (const SamplingParams& bad :
-       {SamplingParams{.temperature = -1}, {.temperature = NAN}, {.top_k = -1}, {.top_p = 0}, {.top_p = 1.5}, {.min_p = -0.1},
-        {.typical_p = 0}, {.repetition_penalty = 0}, {.presence_penalty = INFINITY}, {.logit_bias = {{5, 1.0}}},
-        {.logit_bias = {{-1, 1.0}}}, {.logit_bias = {{0, NAN}}}})
+  for (const SamplingParams& bad : {SamplingParams{.temperature = -1},
+                                    {.temperature = NAN},
+                                    {.top_k = -1},
+                                    {.top_p = 0},
+                                    {.top_p = 1.5},
+                                    {.min_p = -0.1},
+                                    {.typical_p = 0},
+                                    {.repetition_penalty = 0},
+                                    {.presence_penalty = INFINITY},
+                                    {.logit_bias = {{5, 1.0}}},
+                                    {.logit_bias = {{-1, 1.0}}},
+                                    {.logit_bias = {{0, NAN}}}})
     EXPECT_THROW(bad.validate(5), Error);
 }
 

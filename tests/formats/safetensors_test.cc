@@ -172,8 +172,8 @@ TEST(Safetensors, RefusesBadLengths) {
 }
 
 TEST(Safetensors, DeepNestingIsNoRecursion) {
-  EXPECT_EQ(open_error(std::string(1'000'000, '[')), "[f] expected an object, found an array");
-  const std::string deep = R"({"weight_map":{},"x":)" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  EXPECT_EQ(open_error(std::string(100'000, '[')), "[f] expected an object, found an array");
+  const std::string deep = R"({"weight_map":{},"x":)" + std::string(100'000, '[') + std::string(100'000, ']') + "}";
   EXPECT_TRUE(parse_safetensors_index(deep, "f").empty());
 }
 

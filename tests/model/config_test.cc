@@ -17,12 +17,14 @@ Json sigma_json() {
   return parse_json(R"({"model_type": "sigma", "hidden_size": 52, "num_hidden_layers": 3, "intermediate_size": 76,
     "num_attention_heads": 12, "num_key_heads": 2, "num_value_heads": 4, "query_head_dim": 20, "key_head_dim": 10,
     "value_head_dim": 28, "augmented_query_size": 44, "key_rope": "key_dim", "rope_theta": 50000.0, "rms_norm_eps": 1e-5,
-    "vocab_size": 97, "max_position_embeddings": 128, "tie_word_embeddings": true})", "test");
+    "vocab_size": 97, "max_position_embeddings": 128, "tie_word_embeddings": true})",
+                    "test");
 }
 
 Json llama_json() {
   return parse_json(R"({"model_type": "llama", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96,
-    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 97, "max_position_embeddings": 128})", "test");
+    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 97, "max_position_embeddings": 128})",
+                    "test");
 }
 
 std::string error_of(const std::function<void()>& f) {
@@ -99,7 +101,8 @@ TEST(Config, RefusesByName) {
   EXPECT_NE(error_with(llama, "num_key_value_heads", 3).find("4 query heads and 3 key heads"), std::string::npos);
   EXPECT_NE(error_with(sigma, "num_value_heads", 5).find("5 value heads"), std::string::npos);
   EXPECT_NE(error_with(sigma, "key_rope", "sideways").find("sideways"), std::string::npos);
-  EXPECT_NE(error_with(llama, "layer_types", {"full_attention", "sliding_attention"}).find("layer_types"), std::string::npos);
+  EXPECT_NE(error_with(llama, "layer_types", {"full_attention", "sliding_attention"}).find("layer_types"),
+            std::string::npos);
   Json mistral = llama;
   mistral["model_type"] = "mistral";
   EXPECT_NE(error_with(mistral, "sliding_window", 64).find("sliding_window"), std::string::npos);

@@ -18,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::string kGolden = std::string(SIGMA_TEST_DATA) + "/golden/";
-const std::vector<std::string> kCases = {"gqa", "llama3_scaling", "llama_bias_linear", "qwen2", "qwen3", "all_together", "all_together_untied", "blocks"};
+const std::vector<std::string> kCases = {"gqa",   "llama3_scaling", "llama_bias_linear",   "qwen2",
+                                         "qwen3", "all_together",   "all_together_untied", "blocks"};
 
 class ExportTest : public testing::Test {
  protected:
@@ -36,14 +37,16 @@ class ExportTest : public testing::Test {
   std::vector<float> logits(const std::string& path) {
     const Kernels& kernels = reference_kernels();
     const Model model = load_model(path, kernels, threads);
-    KvCache cache(kernels, model.config, {.k_format = Format::f32, .v_format = Format::f32, .page_tokens = 16, .tokens = 16});
+    KvCache cache(kernels, model.config,
+                  {.k_format = Format::f32, .v_format = Format::f32, .page_tokens = 16, .tokens = 16});
     const std::vector<PageId> pages = {*cache.allocate()};
     const std::vector<TokenId> tokens = {1, 5, 9, 13, 17, 21, 2, 96};
     std::vector<int32_t> rows(tokens.size());
     std::iota(rows.begin(), rows.end(), 0);
     const SeqSlice slice{0, static_cast<int64_t>(tokens.size()), 0, pages};
     Workspace workspace;
-    const ConstTensorView out = forward(kernels, threads, model, cache, workspace, {.tokens = tokens, .seqs = {&slice, 1}, .logit_rows = rows});
+    const ConstTensorView out =
+        forward(kernels, threads, model, cache, workspace, {.tokens = tokens, .seqs = {&slice, 1}, .logit_rows = rows});
     return {out.row<float>(0), out.row<float>(0) + out.rows * out.cols};
   }
 
@@ -83,7 +86,11 @@ TEST_F(ExportTest, SaveLoadSaveIsByteEqual) {
 }
 
 TEST_F(ExportTest, TypesAreWhatWasAsked) {
-  for (const auto& [format, embedding] : {std::pair{Format::q8_0, Format::q8_0}, {Format::q4_0, Format::q8_0}, {Format::q4_1, Format::q4_1}, {Format::bf16, Format::bf16}, {Format::f16, Format::f16}}) {
+  for (const auto& [format, embedding] : {std::pair{Format::q8_0, Format::q8_0},
+                                          {Format::q4_0, Format::q8_0},
+                                          {Format::q4_1, Format::q4_1},
+                                          {Format::bf16, Format::bf16},
+                                          {Format::f16, Format::f16}}) {
     convert(kGolden + "blocks", at("typed.gguf"), {.type = format});
     const Checkpoint typed = Checkpoint::open(at("typed.gguf"));
     EXPECT_EQ(typed.tensors().at("blk.0.ffn_up.weight").format, format);

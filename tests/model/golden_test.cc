@@ -48,16 +48,19 @@ struct Runner {
   Runner(const std::string& folder, const Kernels& set, Format cache_format, int page_tokens = 5)
       : kernels(set),
         model(load_model(folder, set, threads)),
-        cache(set, model.config, {.k_format = cache_format, .v_format = cache_format, .page_tokens = page_tokens, .tokens = 64}) {
+        cache(set, model.config,
+              {.k_format = cache_format, .v_format = cache_format, .page_tokens = page_tokens, .tokens = 64}) {
     while (const auto page = cache.allocate()) pages.push_back(*page);
   }
   // Logits of tokens [begin, end), which follow what is cached.
-  std::vector<float> run(std::span<const TokenId> tokens, int64_t position, int64_t v_top = 0, VWeights weights = VWeights::all) {
+  std::vector<float> run(std::span<const TokenId> tokens, int64_t position, int64_t v_top = 0,
+                         VWeights weights = VWeights::all) {
     std::vector<int32_t> rows(tokens.size());
     std::iota(rows.begin(), rows.end(), 0);
     const SeqSlice slice{0, static_cast<int64_t>(tokens.size()), position, pages};
-    const ConstTensorView logits = forward(kernels, threads, model, cache, workspace,
-                                           {.tokens = tokens, .seqs = {&slice, 1}, .logit_rows = rows, .v_top = v_top, .v_weights = weights});
+    const ConstTensorView logits =
+        forward(kernels, threads, model, cache, workspace,
+                {.tokens = tokens, .seqs = {&slice, 1}, .logit_rows = rows, .v_top = v_top, .v_weights = weights});
     const float* data = logits.row<float>(0);
     return {data, data + logits.rows * logits.cols};
   }
@@ -118,7 +121,8 @@ TEST_P(GoldenModel, LogitsAgreeInF32) {
     EXPECT_LE(worst_row(runner.run(golden.tokens, 0), golden.floats("logits"), vocab), 1e-4);
     if (golden.file.find("logits_vtop7") == nullptr) continue;
     EXPECT_LE(worst_row(runner.run(golden.tokens, 0, 7), golden.floats("logits_vtop7"), vocab), 1e-4);
-    EXPECT_LE(worst_row(runner.run(golden.tokens, 0, 7, VWeights::kept), golden.floats("logits_vtop7_kept"), vocab), 1e-4);
+    EXPECT_LE(worst_row(runner.run(golden.tokens, 0, 7, VWeights::kept), golden.floats("logits_vtop7_kept"), vocab),
+              1e-4);
   }
 }
 
@@ -128,12 +132,13 @@ TEST_P(GoldenModel, StoredTypesStayClose) {
     SCOPED_TRACE(set->name);
     Runner runner(stored(), *set, Format::f32);
     const bool rounds = set != &reference_kernels() && has_bf16(runner.model);
-    EXPECT_LE(worst_row(runner.run(golden.tokens, 0), golden.floats("logits"), runner.model.config.vocab), rounds ? 0.05 : 1e-4);
+    EXPECT_LE(worst_row(runner.run(golden.tokens, 0), golden.floats("logits"), runner.model.config.vocab),
+              rounds ? 0.05 : 1e-4);
   }
 }
 
-// Rounding K and V moves these sharply attending models a good deal; what counts is that a set moves them no more than the
-// reference does with the same cache.
+// Rounding K and V moves these sharply attending models a good deal; what counts is that a set moves them no more than
+// the reference does with the same cache.
 TEST_P(GoldenModel, RoundedCachesStayAsCloseAsTheReferences) {
   const Golden golden(GetParam());
   for (const Format format : {Format::bf16, Format::f16, Format::q8_0}) {
@@ -160,7 +165,8 @@ TEST_P(GoldenModel, PrefillDecodesAndChunksGiveTheSameBits) {
       for (const size_t chunk : {size_t{1}, size_t{3}, size_t{16}}) {
         std::vector<float> pieces;
         for (size_t at = 0; at < tokens.size(); at += chunk) {
-          const auto part = runner.run(tokens.subspan(at, std::min(chunk, tokens.size() - at)), static_cast<int64_t>(at), v_top);
+          const auto part =
+              runner.run(tokens.subspan(at, std::min(chunk, tokens.size() - at)), static_cast<int64_t>(at), v_top);
           pieces.insert(pieces.end(), part.begin(), part.end());
         }
         EXPECT_EQ(std::memcmp(whole.data(), pieces.data(), whole.size() * sizeof(float)), 0) << "chunks of " << chunk;

@@ -12,7 +12,8 @@ namespace {
 ModelConfig config() {
   ModelConfig c;
   c.layers = 3;
-  c.attn = {.q_heads = 12, .k_heads = 2, .v_heads = 4, .q_dim = 20, .k_dim = 10, .v_dim = 28, .key_rope = KeyRope::key_dim};
+  c.attn = {
+      .q_heads = 12, .k_heads = 2, .v_heads = 4, .q_dim = 20, .k_dim = 10, .v_dim = 28, .key_rope = KeyRope::key_dim};
   return c;
 }
 
@@ -32,7 +33,8 @@ TEST(KvCache, HandsOutEveryPageOnceAndTakesThemBack) {
 }
 
 TEST(KvCache, PoolsHaveTheirOwnShapesAndDoNotOverlap) {
-  KvCache cache(reference_kernels(), config(), {.k_format = Format::f32, .v_format = Format::q8_0, .page_tokens = 5, .tokens = 10});
+  KvCache cache(reference_kernels(), config(),
+                {.k_format = Format::f32, .v_format = Format::q8_0, .page_tokens = 5, .tokens = 10});
   EXPECT_EQ(cache.k(0).shape.heads, 2);
   EXPECT_EQ(cache.k(0).shape.dim, 10);
   EXPECT_EQ(cache.k(0).shape.format, Format::f32);

@@ -30,7 +30,8 @@ inline std::string schema_fault(const Json& schema, const Json& value, const std
     return path + ": none of " + schema["enum"].dump();
   if (value.is_array() && schema.contains("items"))
     for (size_t i = 0; i < value.size(); ++i)
-      if (const auto fault = schema_fault(schema["items"], value[i], fmt::format("{}[{}]", path, i)); !fault.empty()) return fault;
+      if (const auto fault = schema_fault(schema["items"], value[i], fmt::format("{}[{}]", path, i)); !fault.empty())
+        return fault;
   if (!value.is_object()) return "";
   if (schema.contains("required"))
     for (const Json& key : schema["required"])
@@ -40,9 +41,9 @@ inline std::string schema_fault(const Json& schema, const Json& value, const std
     if (!listed && schema.contains("additionalProperties") && schema["additionalProperties"] == Json(false))
       return path + ": unknown " + key;
     const Json rule = listed ? schema["properties"][key]
-                             : schema.contains("additionalProperties") && schema["additionalProperties"].is_object()
-                                   ? schema["additionalProperties"]
-                                   : Json::object();
+                      : schema.contains("additionalProperties") && schema["additionalProperties"].is_object()
+                          ? schema["additionalProperties"]
+                          : Json::object();
     if (const auto fault = schema_fault(rule, member, path + "." + key); !fault.empty()) return fault;
   }
   return "";

@@ -7,7 +7,8 @@
 namespace sigma {
 namespace {
 
-const std::vector<SpecialToken> kSpecials = {{.id = 0, .text = "<|end|>"}, {.id = 1, .text = "</s>"}, {.id = 2, .text = "<x>", .control = false}};
+const std::vector<SpecialToken> kSpecials = {
+    {.id = 0, .text = "<|end|>"}, {.id = 1, .text = "</s>"}, {.id = 2, .text = "<x>", .control = false}};
 
 Tokenizer bytes_tokenizer() {
   TokenizerSpec spec;
@@ -21,15 +22,19 @@ Tokenizer bytes_tokenizer() {
 std::vector<TokenId> encode_through_template(const std::string& text) {
   const Json messages = {{{"role", "user"}, {"content", text}}};
   const LiteralText literal(kSpecials, messages);
-  const auto [plain, breaks] = literal.unmark("[" + literal.marked(messages)[0]["content"].get<std::string>() + "<|end|>");
+  const auto [plain, breaks] =
+      literal.unmark("[" + literal.marked(messages)[0]["content"].get<std::string>() + "<|end|>");
   EXPECT_EQ(plain, "[" + text + "<|end|>");
   return bytes_tokenizer().encode(plain, Specials::parse, breaks);
 }
 
-size_t count(const std::vector<TokenId>& ids, TokenId id) { return static_cast<size_t>(std::count(ids.begin(), ids.end(), id)); }
+size_t count(const std::vector<TokenId>& ids, TokenId id) {
+  return static_cast<size_t>(std::count(ids.begin(), ids.end(), id));
+}
 
 TEST(LiteralText, OnlyTheTemplatesOwnControlTokensAreParsed) {
-  for (const char* text : {"hello", "<|end|>", "a<|end|>b</s>c", "<|end|><|end|>", "<|end|", "<|<|end|>end|>", "</s", ""}) {
+  for (const char* text :
+       {"hello", "<|end|>", "a<|end|>b</s>c", "<|end|><|end|>", "<|end|", "<|<|end|>end|>", "</s", ""}) {
     const auto ids = encode_through_template(text);
     EXPECT_EQ(count(ids, 0), 1u) << text;
     EXPECT_EQ(ids.back(), 0) << text;
