@@ -129,6 +129,7 @@ void Sampler::keep_typical() {
   order.resize(std::max<size_t>(keep, 1));
   std::sort(order.begin(), order.end());
   std::vector<Candidate> kept;
+  kept.reserve(order.size());
   for (const size_t i : order) kept.push_back(candidates_[i]);
   candidates_ = std::move(kept);
 }
@@ -169,6 +170,7 @@ std::vector<TokenLogprob> top_logprobs(std::span<const float> logits, int count)
   });
   const double total = log_sum_exp(logits);
   std::vector<TokenLogprob> top;
+  top.reserve(static_cast<size_t>(keep));
   for (int64_t i = 0; i < keep; ++i) {
     const TokenId id = ids[static_cast<size_t>(i)];
     top.push_back({id, static_cast<float>(static_cast<double>(logits[static_cast<size_t>(id)]) - total)});

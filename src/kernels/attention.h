@@ -37,17 +37,17 @@ struct CacheShape {
 // One layer's pool, as kernels see it.
 struct PagedView {
   CacheShape shape;
-  std::byte* data = nullptr;   // page 0 of this layer, 64-byte aligned
-  int64_t page_stride = 0;     // bytes from one page of this layer to the next; a multiple of 64
+  std::byte* data = nullptr;  // page 0 of this layer, 64-byte aligned
+  int64_t page_stride = 0;    // bytes from one page of this layer to the next; a multiple of 64
   std::byte* page(PageId id) const { return data + id * page_stride; }
 };
 
 // Consecutive rows of one sequence in a batch.
 struct SeqSlice {
-  int64_t row = 0;                  // first row of the batch that belongs to it
+  int64_t row = 0;  // first row of the batch that belongs to it
   int64_t rows = 0;
-  int64_t position = 0;             // of its first row in the sequence
-  std::span<const PageId> pages;    // covers positions [0, position + rows)
+  int64_t position = 0;           // of its first row in the sequence
+  std::span<const PageId> pages;  // covers positions [0, position + rows)
 };
 
 // Half-dim K, "after_expansion": the cache holds k [k_dim] unrotated; E brings it up to the query's dimension.
@@ -59,15 +59,15 @@ struct KeyExpansion {
 enum class VWeights : uint8_t { all, kept };
 
 struct AttentionArgs {
-  TensorView out;                        // f32 [rows, q_heads * v.shape.dim]
-  ConstTensorView q;                     // f32 [rows, q_heads * q_dim], rotated
+  TensorView out;     // f32 [rows, q_heads * v.shape.dim]
+  ConstTensorView q;  // f32 [rows, q_heads * q_dim], rotated
   int q_heads = 0;
-  int q_dim = 0;                         // equals k.shape.dim unless expansion is set
+  int q_dim = 0;  // equals k.shape.dim unless expansion is set
   PagedView k, v;
-  std::span<const SeqSlice> seqs;        // the rows of this call are already stored in k and v
+  std::span<const SeqSlice> seqs;  // the rows of this call are already stored in k and v
   float scale = 1.0f;
   const KeyExpansion* expansion = nullptr;
-  int64_t v_top = 0;                     // 0: all
+  int64_t v_top = 0;  // 0: all
   VWeights v_weights = VWeights::all;
 };
 

@@ -37,11 +37,11 @@ struct MatrixSource {
 // A weight matrix laid out by and for one kernel set; opaque to everyone else.
 class PackedMatrix {
  public:
-  int64_t rows = 0, cols = 0;      // outputs, inputs
-  Format source = Format::f32;     // what it was packed from
-  int layout = 0;                  // the kernel set's own number for how `storage` is laid out
-  Buffer storage;                  // empty when the set uses the source in place
-  MatrixSource in_place;           // valid while the checkpoint is mapped
+  int64_t rows = 0, cols = 0;   // outputs, inputs
+  Format source = Format::f32;  // what it was packed from
+  int layout = 0;               // the kernel set's own number for how `storage` is laid out
+  Buffer storage;               // empty when the set uses the source in place
+  MatrixSource in_place;        // valid while the checkpoint is mapped
   int64_t bytes_per_pass() const { return static_cast<int64_t>(storage.size()); }  // read by one product with it
 };
 
@@ -51,8 +51,8 @@ enum class Store : uint8_t { overwrite, add };
 // out[m, w.rows] (=|+=) x[m, w.cols] * w^T + bias
 struct MatmulJob {
   const PackedMatrix* w = nullptr;
-  TensorView out = {};              // f32
-  const float* bias = nullptr;      // [w.rows] or null
+  TensorView out = {};          // f32
+  const float* bias = nullptr;  // [w.rows] or null
   Store store = Store::overwrite;
 };
 
@@ -84,12 +84,14 @@ struct Kernels {
   // out = silu(gate) * up, silu(z) = z / (1 + exp(-z)). All f32 [m, n]; out may be gate.
   void (*swiglu)(const Context&, TensorView out, ConstTensorView gate, ConstTensorView up);
 
-  // Bytes of one page of one layer for a pool of this shape; the layout inside is kv_store's and attention's own affair.
+  // Bytes of one page of one layer for a pool of this shape; the layout inside is kv_store's and attention's own
+  // affair.
   int64_t (*page_bytes)(CacheKind kind, const CacheShape& shape);
 
   // Appends rows x (f32 [rows, heads * dim]) of the sequences to a pool: row i of a slice goes to position
   // slice.position + i. Every other position keeps its value.
-  void (*kv_store)(const Context&, CacheKind kind, const PagedView& cache, ConstTensorView x, std::span<const SeqSlice>);
+  void (*kv_store)(const Context&, CacheKind kind, const PagedView& cache, ConstTensorView x,
+                   std::span<const SeqSlice>);
 
   // Reads positions [0, count) of a sequence back as f32 [count, heads * dim] (what attention sees: after rounding).
   void (*kv_load)(CacheKind kind, const PagedView& cache, const SeqSlice& seq, int64_t count, float* out);
