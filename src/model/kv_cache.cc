@@ -21,6 +21,7 @@ int64_t page_stride(const Kernels& kernels, CacheKind kind, const CacheShape& sh
 std::vector<PagedView> layer_views(const Buffer& pool, const CacheShape& shape, int64_t stride, int64_t pages,
                                    int layers) {
   std::vector<PagedView> views;
+  views.reserve(static_cast<size_t>(layers));
   for (int i = 0; i < layers; ++i) views.push_back({shape, pool.data() + i * pages * stride, stride});
   return views;
 }

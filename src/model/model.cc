@@ -63,11 +63,10 @@ class Loader {
 };
 
 // [rows, cols] -> [cols, rows]
-std::vector<float> transpose(const std::vector<float>& matrix, int rows, int cols) {
+std::vector<float> transpose(const std::vector<float>& matrix, size_t rows, size_t cols) {
   std::vector<float> transposed(matrix.size());
-  for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < cols; ++c)
-      transposed[static_cast<size_t>(c * rows + r)] = matrix[static_cast<size_t>(r * cols + c)];
+  for (size_t r = 0; r < rows; ++r)
+    for (size_t c = 0; c < cols; ++c) transposed[c * rows + r] = matrix[r * cols + c];
   return transposed;
 }
 
@@ -94,7 +93,7 @@ Model load_model(Checkpoint source, const Kernels& kernels, ThreadPool& threads)
   const AttentionShape& a = config.attn;
   if (a.key_rope == KeyRope::key_dim)
     for (auto& layer : model.weights.layers) {
-      layer.k_expand = transpose(layer.k_expand, a.q_dim, a.k_dim);
+      layer.k_expand = transpose(layer.k_expand, static_cast<size_t>(a.q_dim), static_cast<size_t>(a.k_dim));
       model.query_expand.push_back(kernels.pack(
           threads, {Format::f32, a.k_dim, a.q_dim, reinterpret_cast<const std::byte*>(layer.k_expand.data()), {}}));
     }
