@@ -6,7 +6,8 @@
 tokens         both tokenizers on the text and on every prompt
 perplexity     windows of --context tokens, the second half scored (llama.cpp's own protocol); and over the same
                positions: how often the likeliest token is the same, how far apart the best two are where it is not, and
-               how far apart the logits are (largest difference of a row over its largest value)
+               how far apart the logits are (largest difference of a row over its largest value). With --exact FILE, the
+               same weights in F32, both sides are compared with llama.cpp on that file as well
 continuations  greedy, of the 20 prompts in prompts.txt, 64 tokens each. llama.cpp then reads our tokens, so that every
                position is judged, not only those before the first difference
 speed          prefill of 512 tokens, decode of 128, start-up to the first token and peak memory, each side by turns
@@ -68,47 +69,60 @@ def compare_tokens(options, peer):
 # --- perplexity --------------------------------------------------------------------------------------------------
 
 
+def nll(logits, targets):
+    """Negative log-likelihood of every row's target."""
+    wide = logits.astype(np.float64)
+    top = wide.max(1)
+    log_sum = top + np.log(np.exp(wide - top[:, None]).sum(1))
+    return log_sum - wide[np.arange(len(targets)), targets]
+
+
+def error_of_mean(values):
+    return float(values.std() / math.sqrt(len(values) - 1))
+
+
 class Score:
     """Perplexity with its standard error, as llama.cpp reports them."""
 
     def __init__(self):
-        self.nll = []
+        self.parts = []
 
     def add(self, logits, targets):
-        wide = logits.astype(np.float64)
-        top = wide.max(1)
-        log_sum = top + np.log(np.exp(wide - top[:, None]).sum(1))
-        self.nll.append(log_sum - wide[np.arange(len(targets)), targets])
+        self.parts.append(nll(logits, targets))
 
     def summary(self):
-        nll = np.concatenate(self.nll)
-        mean = nll.mean()
-        variance = (nll * nll).mean() - mean * mean
-        error = math.exp(mean) * math.sqrt(max(variance, 0) / (len(nll) - 1))
-        return {"perplexity": math.exp(mean), "standard_error": error, "mean_nll": float(mean), "tokens": len(nll)}
+        values = np.concatenate(self.parts)
+        perplexity = math.exp(values.mean())
+        error = perplexity * error_of_mean(values)
+        return {"perplexity": perplexity, "standard_error": error, "mean_nll": values.mean(), "tokens": len(values)}
 
 
 class Agreement:
-    def __init__(self):
-        self.positions, self.differing, self.distances = 0, [], []
+    """Of `a` with a reference `b`."""
 
-    def add(self, ours, theirs):
-        a, b = ours.argmax(1), theirs.argmax(1)
-        for row in np.nonzero(a != b)[0]:
-            gap_theirs = float(theirs[row, b[row]] - theirs[row, a[row]])
-            gap_ours = float(ours[row, a[row]] - ours[row, b[row]])
-            self.differing.append({"row": self.positions + int(row), "gap_theirs": gap_theirs, "gap_ours": gap_ours})
-        self.distances.append(np.abs(ours - theirs).max(1) / np.abs(theirs).max(1))
-        self.positions += len(ours)
+    def __init__(self):
+        self.positions, self.differing, self.distances, self.nll_changes = 0, [], [], []
+
+    def add(self, a, b, targets):
+        best_a, best_b = a.argmax(1), b.argmax(1)
+        for row in np.nonzero(best_a != best_b)[0]:
+            gap_b = float(b[row, best_b[row]] - b[row, best_a[row]])
+            gap_a = float(a[row, best_a[row]] - a[row, best_b[row]])
+            self.differing.append({"row": self.positions + int(row), "gap": gap_a, "reference_gap": gap_b})
+        self.distances.append(np.abs(a - b).max(1) / np.abs(b).max(1))
+        self.nll_changes.append(nll(a, targets) - nll(b, targets))
+        self.positions += len(a)
 
     def summary(self):
-        distances = np.concatenate(self.distances)
+        distances, changes = np.concatenate(self.distances), np.concatenate(self.nll_changes)
         return {
             "positions": self.positions,
             "top1_agreement": 1 - len(self.differing) / self.positions,
             "differing": self.differing,
             "logit_difference_median": float(np.median(distances)),
             "logit_difference_max": float(distances.max()),
+            "perplexity_change": math.expm1(changes.mean()),
+            "perplexity_change_error": error_of_mean(changes),
         }
 
 
@@ -133,30 +147,41 @@ def compare_perplexity(options, peer):
         arguments = ["--tokens", ids, "--context", context, "--logits", path]
         reported = sigma(options, "perplexity", *model_arguments(options), *arguments)
         logits = np.memmap(path, dtype="<f4", mode="r").reshape(-1, scored, peer.vocab_size)
-        score_ours, score_theirs, agreement = Score(), Score(), Agreement()
+        exact = Peer(options.exact, context, options.threads, cache="f32") if options.exact else None
+        scores = {name: Score() for name in (("ours", "theirs", "exact") if exact else ("ours", "theirs"))}
+        pairs = [("ours", "theirs")] + ([("ours", "exact"), ("theirs", "exact")] if exact else [])
+        agreements = {pair: Agreement() for pair in pairs}
         for n, window in enumerate(windows(peer, tokens, context, options.windows)):
-            peer.clear()
-            theirs = peer.logits(window, first=first)[:scored]
-            ours, targets = np.asarray(logits[n]), np.array(window[first + 1 :])
-            score_ours.add(ours, targets)
-            score_theirs.add(theirs, targets)
-            agreement.add(ours, theirs)
-    result = {"ours": score_ours.summary(), "theirs": score_theirs.summary(), "reported": reported}
-    result.update(agreement.summary())
-    result["perplexity_change"] = result["ours"]["perplexity"] / result["theirs"]["perplexity"] - 1
+            targets = np.array(window[first + 1 :])
+            found = {"ours": np.asarray(logits[n])}
+            for name, model in (("theirs", peer), ("exact", exact)):
+                if model:
+                    model.clear()
+                    found[name] = model.logits(window, first=first)[:scored]
+            for name, score in scores.items():
+                score.add(found[name], targets)
+            for (a, b), agreement in agreements.items():
+                agreement.add(found[a], found[b], targets)
+    result = {"reported": reported, **{name: score.summary() for name, score in scores.items()}}
+    result.update({f"{a} against {b}": agreement.summary() for (a, b), agreement in agreements.items()})
     print_perplexity(result)
     return result
 
 
-def print_perplexity(r):
-    for name in ("ours", "theirs", "reported"):
-        s = r[name]
-        print(f"perplexity {name:8} {s['perplexity']:.5f} +/- {s['standard_error']:.5f} over {s['tokens']} tokens")
-    print(f"perplexity change {100 * r['perplexity_change']:+.4f}%")
-    print(f"top-1 agreement {100 * r['top1_agreement']:.3f}% of {r['positions']} positions")
-    for d in r["differing"]:
-        print(f"  row {d['row']}: gap {d['gap_theirs']:.5f} in theirs, {d['gap_ours']:.5f} in ours")
-    print(f"logits differ by {r['logit_difference_median']:.2e} (median), {r['logit_difference_max']:.2e} (worst row)")
+def print_perplexity(result):
+    for name, r in result.items():
+        if "perplexity" in r:
+            print(f"perplexity {name:8} {r['perplexity']:.5f} +/- {r['standard_error']:.5f} over {r['tokens']} tokens")
+            continue
+        print(f"{name}: top-1 agreement {100 * r['top1_agreement']:.3f}% of {r['positions']} positions")
+        gaps = sorted(d["reference_gap"] for d in r["differing"])
+        if gaps:
+            middle = gaps[len(gaps) // 2]
+            print(f"  where they differ, the reference's two are {middle:.4f} apart (median), {gaps[-1]:.4f} (largest)")
+        change, error = 100 * r["perplexity_change"], 100 * r["perplexity_change_error"]
+        print(f"  perplexity {change:+.4f}% +/- {error:.4f}%")
+        median, worst = r["logit_difference_median"], r["logit_difference_max"]
+        print(f"  logits differ by {median:.2e} (median), {worst:.2e} (worst row)")
 
 
 # --- continuations -----------------------------------------------------------------------------------------------
@@ -298,7 +323,7 @@ def misses(results):
     if "tokens" in results and not results["tokens"]["equal"]:
         found.append("the tokenizers differ")
     if "perplexity" in results:
-        p = results["perplexity"]
+        p = results["perplexity"]["ours against theirs"]
         if p["top1_agreement"] < 0.999:
             found.append(f"top-1 agreement {p['top1_agreement']:.5f} < 0.999")
         if abs(p["perplexity_change"]) > 1e-3:
@@ -316,6 +341,7 @@ def main():
     parser.add_argument("--text", default="/usr/share/common-licenses/GPL-3")
     parser.add_argument("--context", type=int, default=512)
     parser.add_argument("--windows", type=int, default=0, help="of the text; 0: all")
+    parser.add_argument("--exact", help="perplexity: the same model in F32, as a third opinion")
     parser.add_argument("--length", type=int, default=64, help="tokens of each continuation")
     parser.add_argument("--cache", default="f32", help="type of both sides' caches but in speed: f32, f16, bf16")
     parser.add_argument("--flash", action="store_true", help="flash attention in llama.cpp, but in speed")
