@@ -3,10 +3,9 @@
 include(CMakePackageConfigHelpers)
 
 get_property(objects GLOBAL PROPERTY SIGMA_OBJECTS)
-get_property(isa_objects GLOBAL PROPERTY SIGMA_ISA_OBJECTS)  # of src/kernels
 get_property(system GLOBAL PROPERTY SIGMA_SYSTEM)
 list(REMOVE_DUPLICATES system)
-add_library(sigma STATIC ${objects} ${isa_objects})
+add_library(sigma STATIC ${objects})
 set_target_properties(sigma PROPERTIES LINKER_LANGUAGE CXX)
 target_link_libraries(sigma PUBLIC ${system})
 target_compile_features(sigma INTERFACE cxx_std_20)

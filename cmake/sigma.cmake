@@ -1,8 +1,9 @@
 # Flags every target of the project shares, and the one function that declares a layer.
 
 add_library(sigma_flags INTERFACE)
-target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wno-missing-field-initializers
-                                             -Werror=return-type -fno-math-errno -ffp-contract=off)
+target_compile_options(sigma_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion
+                                             -Wno-missing-field-initializers -Werror=return-type -fno-math-errno
+                                             -ffp-contract=off)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(sigma_flags INTERFACE -Wno-restrict)  # false alarms about std::string's + (GCC bug 105651)
 endif()
@@ -21,14 +22,6 @@ function(sigma_layer name)
   cmake_parse_arguments(LAYER "" "" "LINK;SYSTEM" ${ARGN})
   set(target sigma_${name})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
-  if(NOT sources)  # bootstrap only
-    add_library(${target} INTERFACE)
-    target_link_libraries(${target} INTERFACE ${LAYER_SYSTEM})
-    foreach(below ${LAYER_LINK})
-      target_link_libraries(${target} INTERFACE sigma_${below})
-    endforeach()
-    return()
-  endif()
   add_library(${target} STATIC ${sources})
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(${target} PRIVATE sigma_flags)
