@@ -94,6 +94,7 @@ def main():
     print_set("kUppercase", "str.isupper()", [c for c in BEYOND_ASCII if chr(c).isupper()])
     print_set("kTitlecase", "str.istitle() and not str.isupper()",
               [c for c in BEYOND_ASCII if chr(c).istitle() and not chr(c).isupper()])
+    print_set("kDecimal", "str.isdecimal(): runs of the digits 0 to 9", [c for c in BEYOND_ASCII if chr(c).isdecimal()])
     print_set("kCaseIgnorable", "looked through around a final sigma", [c for c in ALL if case_ignorable(c)])
     lower, lower_many = split(str.lower)
     upper, upper_many = split(str.upper)

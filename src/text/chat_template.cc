@@ -7,7 +7,7 @@
 #include "text/jinja_json.h"
 #include "text/jinja_parser.h"
 #include "text/jinja_scope.h"
-#include "text/jinja_unicode.h"
+#include "text/unicode.h"
 
 namespace sigma {
 
@@ -52,7 +52,7 @@ std::unordered_map<std::string, jinja::Value> template_variables(jinja::Runtime&
 }  // namespace
 
 ChatTemplate::ChatTemplate(std::string_view source, const std::string& where) : impl_(std::make_unique<Impl>()) {
-  if (!jinja::valid_utf8(source)) throw Error(where, "a chat template in UTF-8", "other bytes");
+  if (!unicode::is_utf8(source)) throw Error(where, "a chat template in UTF-8", "other bytes");
   impl_->where = where;
   impl_->root.body = jinja::Parser(source, where).parse();
   jinja::resolve_names(impl_->root, where);

@@ -1,5 +1,5 @@
-// Chat templates: the checkpoint's own Jinja source, rendered byte for byte as Python's jinja2 does it in the set-up that
-// `transformers` uses (trim_blocks, lstrip_blocks, its tojson, raise_exception, strftime_now, the loop controls).
+// Chat templates: the checkpoint's own Jinja source, rendered byte for byte as Python's jinja2 does it in the set-up
+// that `transformers` uses (trim_blocks, lstrip_blocks, its tojson, raise_exception, strftime_now, the loop controls).
 // A construct that is not supported is an Error with its line, when the template is parsed.
 #pragma once
 
@@ -19,8 +19,8 @@ class ChatTemplate {
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
 
-  // variables: messages, tools, documents, add_generation_prompt, bos_token, eos_token, ... Error when the template calls
-  // raise_exception, or meets what Python would have raised.
+  // variables: messages, tools, documents, add_generation_prompt, bos_token, eos_token, ... Error when the template
+  // calls raise_exception, or meets what Python would have raised.
   std::string render(const Json& variables) const;
 
  private:

@@ -17,6 +17,7 @@ namespace sigma::jinja {
 struct Ref {
   int function = -1;
   int slot = -1;
+  bool parameter = false;  // set by whoever enters the scope, and gone when it is left
 };
 
 enum class Op : uint8_t { add, sub, mul, div, floor_div, mod, pow, eq, ne, lt, le, gt, ge, in, not_in };
@@ -76,7 +77,19 @@ struct Frame {
   std::vector<Ref> owned;  // all variables of the scope; missing again once it is left
 };
 
-enum class StmtKind : uint8_t { output, set, set_block, for_loop, if_chain, macro, call_block, filter_block, with, leave, next };
+enum class StmtKind : uint8_t {
+  output,
+  set,
+  set_block,
+  for_loop,
+  if_chain,
+  macro,
+  call_block,
+  filter_block,
+  with,
+  leave,
+  next
+};
 
 struct Stmt;
 using Block = std::vector<Stmt>;
@@ -94,8 +107,8 @@ struct FunctionPlan {
   Frame frame;
   Ref caller, rest_named, rest_positional;  // set when the body asks for them
   bool takes_caller = false, takes_named = false, takes_positional = false;
-  int depth = 0;         // lexical: 0 is the template
-  int slots = 0;         // variables of all its scopes
+  int depth = 0;          // lexical: 0 is the template
+  int slots = 0;          // variables of all its scopes
   bool captured = false;  // functions inside it refer to its variables
 };
 

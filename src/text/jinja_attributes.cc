@@ -59,7 +59,7 @@ std::optional<Value> item_at(Runtime& rt, const Value& object, const Value& inde
 
 // slice.indices(): where to start and stop, and how many there are.
 struct Slice {
-  int64_t start = 0, step = 1, count = 0;
+  int64_t start = 0, stop = 0, step = 1, count = 0;
 };
 
 Slice slice_of(int64_t size, const Value& start, const Value& stop, const Value& step) {
@@ -71,8 +71,7 @@ Slice slice_of(int64_t size, const Value& start, const Value& stop, const Value&
   Slice slice;
   slice.step = part(step, 1);
   if (slice.step == 0) fail("a step that is not zero", "0");
-  // A step beyond the size reaches one item, whatever its size.
-  slice.step = std::clamp(slice.step, -size - 1, size + 1);
+  slice.step = std::max(slice.step, -std::numeric_limits<int64_t>::max());
   const bool back = slice.step < 0;
   const auto clip = [&](int64_t at) {
     if (at < 0) at = std::max(at + size, int64_t{-1});
@@ -80,8 +79,8 @@ Slice slice_of(int64_t size, const Value& start, const Value& stop, const Value&
     return std::clamp(at, int64_t{0}, size);
   };
   slice.start = start.is(Kind::none) ? (back ? size - 1 : 0) : clip(part(start, 0));
-  const int64_t end = stop.is(Kind::none) ? (back ? -1 : size) : clip(part(stop, 0));
-  slice.count = Range{.start = slice.start, .stop = end, .step = slice.step}.size();
+  slice.stop = stop.is(Kind::none) ? (back ? -1 : size) : clip(part(stop, 0));
+  slice.count = Range{.start = slice.start, .stop = slice.stop, .step = slice.step}.size();
   return slice;
 }
 
@@ -93,6 +92,12 @@ Value slice_text(Runtime& rt, const Text& text, const Slice& slice) {
   std::string out;
   for (int64_t i = 0; i < slice.count; ++i) out += characters.at(static_cast<size_t>(slice.start + i * slice.step));
   return rt.text(std::move(out), text.markup);
+}
+
+Value slice_range(const Range& range, const Slice& slice) {
+  Range out{.start = range.start + slice.start * range.step, .stop = range.start + slice.stop * range.step, .step = 1};
+  if (__builtin_mul_overflow(range.step, slice.step, &out.step)) fail("a step of 64 bits", "a larger one");
+  return Value::range(out);
 }
 
 Value view_of(const Value& dict, View::Of of) { return Value::view({.of = of, .dict = dict.share_dict()}); }
@@ -228,9 +233,9 @@ std::optional<Value> macro_attribute(Runtime& rt, const Macro& macro, const std:
 // Names that Python's types have beyond what is here: refused rather than taken for undefined.
 void refuse_unsupported(const Value& object, std::string_view name) {
   const bool refused =
-      (object.is_number() && one_of(name, {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator",
-                                           "from_bytes", "fromhex", "hex", "imag", "is_integer", "numerator", "real",
-                                           "to_bytes"})) ||
+      (object.is_number() &&
+       one_of(name, {"as_integer_ratio", "bit_count", "bit_length", "conjugate", "denominator", "from_bytes", "fromhex",
+                     "hex", "imag", "is_integer", "numerator", "real", "to_bytes"})) ||
       (object.is(Kind::range) && one_of(name, {"count", "index"})) ||
       (object.is(Kind::view) && one_of(name, {"isdisjoint", "mapping"})) ||
       (object.is(Kind::macro) && name == "explicit_caller") ||
@@ -243,12 +248,17 @@ void refuse_unsupported(const Value& object, std::string_view name) {
 
 std::optional<Value> attribute_of(Runtime& rt, const Value& object, const std::string& name) {
   switch (object.kind()) {
-    case Kind::undefined: fail("a defined value", describe(object));
-    case Kind::string: return string_method(object, name);
-    case Kind::dict: return dict_attribute(object, name);
+    case Kind::undefined:
+      fail("a defined value", describe(object));
+    case Kind::string:
+      return string_method(object, name);
+    case Kind::dict:
+      return dict_attribute(object, name);
     case Kind::list:
-    case Kind::tuple: return sequence_attribute(object, name);
-    case Kind::loop: return loop_attribute(object, name);
+    case Kind::tuple:
+      return sequence_attribute(object, name);
+    case Kind::loop:
+      return loop_attribute(object, name);
     case Kind::macro:
       refuse_unsupported(object, name);
       return macro_attribute(rt, object.as_macro(), name);
@@ -262,7 +272,9 @@ std::optional<Value> attribute_of(Runtime& rt, const Value& object, const std::s
       if (name == "step") return Value::integer(object.as_range().step);
       refuse_unsupported(object, name);
       return std::nullopt;
-    default: refuse_unsupported(object, name); return std::nullopt;
+    default:
+      refuse_unsupported(object, name);
+      return std::nullopt;
   }
 }
 
@@ -290,7 +302,7 @@ Value get_slice(Runtime& rt, const Value& object, const Value& start, const Valu
   }
   const Slice slice = slice_of(*length(object), start, stop, step);
   if (object.is(Kind::string)) return slice_text(rt, object.as_text(), slice);
-  if (object.is(Kind::range)) fail("a str, list or tuple to slice", "a range");
+  if (object.is(Kind::range)) return slice_range(object.as_range(), slice);
   std::vector<Value> items;
   items.reserve(static_cast<size_t>(slice.count));
   for (int64_t i = 0; i < slice.count; ++i) {

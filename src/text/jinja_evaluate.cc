@@ -18,12 +18,18 @@ Value Interpreter::evaluate(const Expr& expr, Activation& at) {
 Value Interpreter::evaluate_node(const Expr& expr, Activation& at) {
   const auto arg = [&](size_t i) { return evaluate(*expr.args[i], at); };
   switch (expr.kind) {
-    case ExprKind::constant: return expr.constant;
-    case ExprKind::name: return read_name(expr, at);
-    case ExprKind::tuple: return rt_.tuple(evaluate_all(expr.args, 0, at));
-    case ExprKind::list: return rt_.list(evaluate_all(expr.args, 0, at));
-    case ExprKind::dict: return evaluate_dict(expr, at);
-    case ExprKind::conditional: return evaluate_conditional(expr, at);
+    case ExprKind::constant:
+      return expr.constant;
+    case ExprKind::name:
+      return read_name(expr, at);
+    case ExprKind::tuple:
+      return rt_.tuple(evaluate_all(expr.args, 0, at));
+    case ExprKind::list:
+      return rt_.list(evaluate_all(expr.args, 0, at));
+    case ExprKind::dict:
+      return evaluate_dict(expr, at);
+    case ExprKind::conditional:
+      return evaluate_conditional(expr, at);
     case ExprKind::logical_or: {
       Value left = arg(0);
       return truthy(left) ? left : arg(1);
@@ -32,19 +38,27 @@ Value Interpreter::evaluate_node(const Expr& expr, Activation& at) {
       Value left = arg(0);
       return truthy(left) ? arg(1) : left;
     }
-    case ExprKind::logical_not: return Value::boolean(!truthy(arg(0)));
-    case ExprKind::negative: return negative(arg(0));
-    case ExprKind::positive: return positive(arg(0));
-    case ExprKind::compare: return evaluate_comparison(expr, at);
+    case ExprKind::logical_not:
+      return Value::boolean(!truthy(arg(0)));
+    case ExprKind::negative:
+      return negative(arg(0));
+    case ExprKind::positive:
+      return positive(arg(0));
+    case ExprKind::compare:
+      return evaluate_comparison(expr, at);
     case ExprKind::binary: {
       const Value left = arg(0), right = arg(1);
       rt_.line = expr.line;
       return binary(rt_, expr.ops[0], left, right);
     }
-    case ExprKind::concat: return evaluate_concat(expr, at);
-    case ExprKind::attribute: return get_attribute(rt_, arg(0), expr.name);
-    case ExprKind::item: return evaluate_item(expr, at);
-    case ExprKind::call: return evaluate_call(expr, at, nullptr);
+    case ExprKind::concat:
+      return evaluate_concat(expr, at);
+    case ExprKind::attribute:
+      return get_attribute(rt_, arg(0), expr.name);
+    case ExprKind::item:
+      return evaluate_item(expr, at);
+    case ExprKind::call:
+      return evaluate_call(expr, at, nullptr);
     case ExprKind::filter: {
       const Value on = subject(expr, at);
       const Arguments given = arguments(expr, at);
@@ -58,13 +72,15 @@ Value Interpreter::evaluate_node(const Expr& expr, Activation& at) {
       return Value::boolean(apply_test(rt_, expr.name, on, given));
     }
     case ExprKind::slice:
-    case ExprKind::space_attribute: break;  // parts of other expressions
+    case ExprKind::space_attribute:
+      break;  // parts of other expressions
   }
   return {};
 }
 
 Value Interpreter::read_name(const Expr& expr, Activation& at) {
   const auto& value = slot(expr.ref, at);
+  if (!value && expr.ref.parameter) fail("a variable of a scope that has not ended", fmt::format("'{}'", expr.name));
   return value ? *value : Value::undefined(fmt::format("'{}' is undefined", expr.name));
 }
 

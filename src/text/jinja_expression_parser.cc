@@ -13,20 +13,16 @@ struct Operator {
   std::string_view text;
   Op op;
 };
-constexpr std::array<Operator, 6> kComparisons = {{{"==", Op::eq},
-                                                   {"!=", Op::ne},
-                                                   {"<", Op::lt},
-                                                   {"<=", Op::le},
-                                                   {">", Op::gt},
-                                                   {">=", Op::ge}}};
+constexpr std::array<Operator, 6> kComparisons = {
+    {{"==", Op::eq}, {"!=", Op::ne}, {"<", Op::lt}, {"<=", Op::le}, {">", Op::gt}, {">=", Op::ge}}};
 constexpr std::array<Operator, 2> kSums = {{{"+", Op::add}, {"-", Op::sub}}};
-constexpr std::array<Operator, 4> kProducts = {
-    {{"*", Op::mul}, {"/", Op::div}, {"//", Op::floor_div}, {"%", Op::mod}}};
+constexpr std::array<Operator, 4> kProducts = {{{"*", Op::mul}, {"/", Op::div}, {"//", Op::floor_div}, {"%", Op::mod}}};
 
 template <size_t N>
 const Operator* find_operator(const std::array<Operator, N>& operators, const Token& token) {
   if (token.kind != TokenKind::op) return nullptr;
-  const auto found = std::find_if(operators.begin(), operators.end(), [&](const Operator& o) { return o.text == token.text; });
+  const auto found =
+      std::find_if(operators.begin(), operators.end(), [&](const Operator& o) { return o.text == token.text; });
   return found == operators.end() ? nullptr : &*found;
 }
 
@@ -194,7 +190,8 @@ ExprPtr Parser::unary(bool with_filters) {
 ExprPtr Parser::primary(bool with_attributes) {
   const int line = current().line;
   switch (current().kind) {
-    case TokenKind::name: return name_or_literal(with_attributes);
+    case TokenKind::name:
+      return name_or_literal(with_attributes);
     case TokenKind::string: {
       std::string text;
       while (current().kind == TokenKind::string) text += advance().text;
@@ -209,7 +206,8 @@ ExprPtr Parser::primary(bool with_attributes) {
       node->constant = number.kind == TokenKind::integer ? Value::integer(number.integer) : Value::real(number.real);
       return node;
     }
-    default: break;
+    default:
+      break;
   }
   if (at_op("[")) return list();
   if (at_op("{")) return dict();
@@ -331,9 +329,7 @@ ExprPtr Parser::subscript_part() {
     if (!at_op(":")) return start;
   }
   advance();
-  const auto part = [&]() -> ExprPtr {
-    return at_op(":") || at_op("]") || at_op(",") ? nullptr : expression();
-  };
+  const auto part = [&]() -> ExprPtr { return at_op(":") || at_op("]") || at_op(",") ? nullptr : expression(); };
   ExprPtr node = make(ExprKind::slice, line);
   adopt(*node, std::move(start));
   adopt(*node, part());
@@ -401,9 +397,9 @@ ExprPtr Parser::test(ExprPtr node) {
   node = make(ExprKind::test, line, std::move(node));
   node->name = dotted_name();
   const TokenKind kind = current().kind;
-  const bool argument_follows =
-      (kind == TokenKind::name && !at_word("else") && !at_word("or") && !at_word("and")) || kind == TokenKind::string ||
-      kind == TokenKind::integer || kind == TokenKind::real || at_op("[") || at_op("{");
+  const bool argument_follows = (kind == TokenKind::name && !at_word("else") && !at_word("or") && !at_word("and")) ||
+                                kind == TokenKind::string || kind == TokenKind::integer || kind == TokenKind::real ||
+                                at_op("[") || at_op("{");
   if (at_op("(")) {
     call_arguments(*node);
   } else if (argument_follows) {

@@ -45,7 +45,8 @@ std::string sign_of(bool negative, char sign) { return negative ? "-" : sign == 
 
 void group(std::string& digits, char separator, size_t size) {
   size_t end = 0;
-  while (end < digits.size() && std::isxdigit(static_cast<unsigned char>(digits[end])) != 0 && digits[end] != 'e') ++end;
+  while (end < digits.size() && std::isxdigit(static_cast<unsigned char>(digits[end])) != 0 && digits[end] != 'e')
+    ++end;
   for (size_t at = end; at > size; at -= size) digits.insert(at - size, 1, separator);
 }
 
@@ -103,10 +104,12 @@ bool one_of(char c, std::string_view set) { return c != 0 && set.find(c) != set.
 Spec parse_spec(std::string_view text) {
   Spec spec;
   size_t at = 0;
+  bool filled = false;
   const auto peek = [&](size_t ahead = 0) { return at + ahead < text.size() ? text[at + ahead] : '\0'; };
   if (!text.empty()) {
     const size_t first = code_point_at(text, 0).bytes;
     if (one_of(peek(first), "<>=^")) {
+      filled = true;
       spec.fill = text.substr(0, first);
       spec.align = text[first];
       at = first + 1;
@@ -118,7 +121,7 @@ Spec parse_spec(std::string_view text) {
   if (peek() == '#') spec.alternate = text[at++] == '#';
   if (peek() == '0') {
     spec.zero = true;
-    if (spec.align == 0) spec.fill = "0";
+    if (!filled) spec.fill = "0";
     ++at;
   }
   if (one_of(peek(), "0123456789")) spec.width = read_number(text, at, "width");
@@ -153,7 +156,10 @@ std::string format_value(Runtime& rt, const Value& v, std::string_view text) {
   if (!v.is_number()) fail("a value that takes a format", describe(v));
   if (spec.grouping != 0 && spec.fill == "0") unsupported("zeros and a thousands separator together");
   const bool as_real = v.is(Kind::real) || one_of(spec.type, "eEfFgG%");
-  if (spec.type != 0 && !one_of(spec.type, as_real ? "eEfFgG%" : "dxXob")) unsupported(fmt::format("type '{}'", spec.type));
+  if (spec.type != 0 && !one_of(spec.type, as_real ? "eEfFgG%" : "dxXob"))
+    unsupported(fmt::format("type '{}'", spec.type));
+  if (spec.grouping == ',' && one_of(spec.type, "xXob"))
+    fail("no ',' with this type", fmt::format("'{}'", printable(text)));
   if (!as_real && spec.precision >= 0) fail("no precision for an int", fmt::format("'{}'", printable(text)));
   const Printed printed = as_real ? print_real(v.as_real(), spec) : print_integer(v.as_integer(), spec);
   return padded(rt, printed, spec, spec.zero && spec.align == 0 ? '=' : '>');
@@ -216,12 +222,14 @@ class BraceFormatter {
     Value value = lookup(name);
     if (conversion == 's') value = rt_.text(to_text(rt_, value));
     if (conversion == 'r') value = rt_.text(repr(rt_, value));
-    if (conversion != 0 && conversion != 's' && conversion != 'r') unsupported(fmt::format("conversion '!{}'", conversion));
+    if (conversion != 0 && conversion != 's' && conversion != 'r')
+      unsupported(fmt::format("conversion '!{}'", conversion));
     return format_value(rt_, value, spec);
   }
 
   Value lookup(std::string_view name) {
     size_t end = std::min(name.find_first_of(".["), name.size());
+    if (end == 0 && !name.empty()) unsupported("a field that starts with '.' or '['");
     Value value = root(name.substr(0, end));
     while (end < name.size()) {
       if (name[end] == '.') {
@@ -231,7 +239,8 @@ class BraceFormatter {
         end = next;
       } else if (name[end] == '[') {
         const size_t close = name.find(']', end);
-        if (close == name.npos || close == end + 1) fail("a key between '[' and ']'", fmt::format("'{}'", printable(name)));
+        if (close == name.npos || close == end + 1)
+          fail("a key between '[' and ']'", fmt::format("'{}'", printable(name)));
         value = get_item(rt_, value, key_of(name.substr(end + 1, close - end - 1)));
         end = close + 1;
       } else {
@@ -275,7 +284,8 @@ class BraceFormatter {
 // "...%(name)-5.2f..." % values
 class PercentFormatter {
  public:
-  PercentFormatter(Runtime& rt, std::string_view format, const Value& values) : rt_(rt), format_(format), values_(values) {}
+  PercentFormatter(Runtime& rt, std::string_view format, const Value& values)
+      : rt_(rt), format_(format), values_(values) {}
 
   std::string run() {
     std::string out;
@@ -324,14 +334,17 @@ class PercentFormatter {
 
   std::string convert(Spec spec, const Value& v) {
     switch (spec.type) {
-      case 's': return text(to_text(rt_, v), spec);
-      case 'r': return text(repr(rt_, v), spec);
+      case 's':
+        return text(to_text(rt_, v), spec);
+      case 'r':
+        return text(repr(rt_, v), spec);
       case 'd':
       case 'i':
       case 'u':
       case 'o':
       case 'x':
-      case 'X': return integer(spec, v);
+      case 'X':
+        return integer(spec, v);
       case 'e':
       case 'E':
       case 'f':
@@ -341,7 +354,8 @@ class PercentFormatter {
         if (!v.is_number()) fail(fmt::format("a number for %{}", spec.type), describe(v));
         return number(print_real(v.as_real(), spec), spec);
       }
-      default: unsupported(fmt::format("'%{}'", printable(std::string(1, spec.type))));
+      default:
+        unsupported(fmt::format("'%{}'", printable(std::string(1, spec.type))));
     }
   }
 

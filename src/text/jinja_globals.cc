@@ -25,7 +25,8 @@ Value make_range(Runtime&, const Arguments& given) {
     if (v > kSafe || v < -kSafe) fail("a range of smaller numbers", fmt::format("{}", v));
   }
   if (range.step == 0) fail("a step of range that is not zero", "0");
-  if (range.size() > kMaxRange) fail(fmt::format("a range of at most {} items", kMaxRange), fmt::format("{}", range.size()));
+  if (range.size() > kMaxRange)
+    fail(fmt::format("a range of at most {} items", kMaxRange), fmt::format("{}", range.size()));
   return Value::range(range);
 }
 

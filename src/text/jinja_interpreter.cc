@@ -33,9 +33,15 @@ std::optional<Value>& Interpreter::slot(const Ref& ref, Activation& at) {
 void Interpreter::enter(const Frame& frame, Activation& at) {
   for (const Load& load : frame.loads) {
     switch (load.from) {
-      case Load::From::variables: slot(load.to, at) = variable(load.name); break;
-      case Load::From::outer: slot(load.to, at) = slot(load.source, at); break;
-      case Load::From::nothing: slot(load.to, at) = std::nullopt; break;
+      case Load::From::variables:
+        slot(load.to, at) = variable(load.name);
+        break;
+      case Load::From::outer:
+        slot(load.to, at) = slot(load.source, at);
+        break;
+      case Load::From::nothing:
+        slot(load.to, at) = std::nullopt;
+        break;
     }
   }
 }
@@ -62,21 +68,34 @@ Interpreter::Flow Interpreter::execute(const Block& block, Activation& at, std::
 
 Interpreter::Flow Interpreter::execute(const Stmt& stmt, Activation& at, std::string& out) {
   switch (stmt.kind) {
-    case StmtKind::output: print(stmt, at, out); return Flow::on;
-    case StmtKind::set: assign(*stmt.exprs[0], evaluate(*stmt.exprs[1], at), at); return Flow::on;
+    case StmtKind::output:
+      print(stmt, at, out);
+      return Flow::on;
+    case StmtKind::set:
+      assign(*stmt.exprs[0], evaluate(*stmt.exprs[1], at), at);
+      return Flow::on;
     case StmtKind::if_chain:
       for (const Branch& branch : stmt.branches) {
         if (!branch.test || truthy(evaluate(*branch.test, at))) return execute(branch.body, at, out);
       }
       return Flow::on;
-    case StmtKind::for_loop: return run_for(stmt, at, out);
+    case StmtKind::for_loop:
+      return run_for(stmt, at, out);
     case StmtKind::set_block:
-    case StmtKind::filter_block: return run_captured(stmt, at, out);
-    case StmtKind::with: return run_with(stmt, at, out);
-    case StmtKind::macro: slot(stmt.exprs[0]->ref, at) = make_macro(stmt, at); return Flow::on;
-    case StmtKind::call_block: run_call_block(stmt, at, out); return Flow::on;
-    case StmtKind::leave: return Flow::leave;
-    case StmtKind::next: return Flow::next;
+    case StmtKind::filter_block:
+      return run_captured(stmt, at, out);
+    case StmtKind::with:
+      return run_with(stmt, at, out);
+    case StmtKind::macro:
+      slot(stmt.exprs[0]->ref, at) = make_macro(stmt, at);
+      return Flow::on;
+    case StmtKind::call_block:
+      run_call_block(stmt, at, out);
+      return Flow::on;
+    case StmtKind::leave:
+      return Flow::leave;
+    case StmtKind::next:
+      return Flow::next;
   }
   return Flow::on;
 }
@@ -104,7 +123,8 @@ void Interpreter::assign(const Expr& target, const Value& value, Activation& at)
   if (target.kind == ExprKind::space_attribute) {
     const auto& space = slot(target.ref, at);
     if (!space || !space->is(Kind::space)) {
-      fail("a namespace to set an attribute of", space ? describe(*space) : fmt::format("'{}' is undefined", target.name));
+      fail("a namespace to set an attribute of",
+           space ? describe(*space) : fmt::format("'{}' is undefined", target.name));
     }
     rt_.charge(sizeof(Value));
     space->as_space().set(target.attribute, value);
@@ -129,8 +149,7 @@ Value Interpreter::filtered_items(const Stmt& stmt, const Value& items, Activati
     bool started = false;
   };
   const FunctionPlan& plan = *stmt.function;
-  auto state = std::make_shared<State>(
-      State{.cursor = Cursor(rt_, items), .inside = {.plan = &plan, .outer = &at}});
+  auto state = std::make_shared<State>(State{.cursor = Cursor(rt_, items), .inside = {.plan = &plan, .outer = &at}});
   state->inside.slots.resize(static_cast<size_t>(plan.slots));
   const auto next = [this, state, &stmt, &plan]() -> std::optional<Value> {
     if (!std::exchange(state->started, true)) enter(plan.frame, state->inside);

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "text/jinja_unicode.h"
+#include "text/unicode.h"
 
 namespace sigma::jinja {
 
@@ -33,12 +34,17 @@ class Writer {
       case Kind::none:
       case Kind::boolean:
       case Kind::integer:
-      case Kind::real: return add(scalar(v));
-      case Kind::string: return write_text(v.as_string());
+      case Kind::real:
+        return add(scalar(v));
+      case Kind::string:
+        return write_text(v.as_string());
       case Kind::list:
-      case Kind::tuple: return write_list(v.as_items());
-      case Kind::dict: return write_dict(v.as_dict());
-      default: fail("a value that JSON has", describe(v));
+      case Kind::tuple:
+        return write_list(v.as_items());
+      case Kind::dict:
+        return write_dict(v.as_dict());
+      default:
+        fail("a value that JSON has", describe(v));
     }
   }
 
@@ -139,18 +145,22 @@ class Writer {
 Value from_json(Runtime& rt, const Json& json) {
   const Nested nested(rt);
   switch (json.type()) {
-    case Json::value_t::null: return Value::none();
-    case Json::value_t::boolean: return Value::boolean(json.get<bool>());
-    case Json::value_t::number_integer: return Value::integer(json.get<int64_t>());
+    case Json::value_t::null:
+      return Value::none();
+    case Json::value_t::boolean:
+      return Value::boolean(json.get<bool>());
+    case Json::value_t::number_integer:
+      return Value::integer(json.get<int64_t>());
     case Json::value_t::number_unsigned:
       if (json.get<uint64_t>() > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
         fail("an integer of 64 bits", json.dump());
       }
       return Value::integer(json.get<int64_t>());
-    case Json::value_t::number_float: return Value::real(json.get<double>());
+    case Json::value_t::number_float:
+      return Value::real(json.get<double>());
     case Json::value_t::string: {
       const auto& text = json.get_ref<const std::string&>();
-      if (!valid_utf8(text)) fail("text in UTF-8", printable(text, 40));
+      if (!unicode::is_utf8(text)) fail("text in UTF-8", printable(text, 40));
       return rt.text(text);
     }
     case Json::value_t::array: {
@@ -162,12 +172,13 @@ Value from_json(Runtime& rt, const Json& json) {
     case Json::value_t::object: {
       Dict dict;
       for (const auto& [key, value] : json.items()) {
-        if (!valid_utf8(key)) fail("text in UTF-8", printable(key, 40));
+        if (!unicode::is_utf8(key)) fail("text in UTF-8", printable(key, 40));
         dict.set(rt, rt.text(key), from_json(rt, value));
       }
       return Value::dict(std::move(dict));
     }
-    default: fail("a value that JSON has", json.type_name());
+    default:
+      fail("a value that JSON has", json.type_name());
   }
 }
 

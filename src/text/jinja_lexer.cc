@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "text/jinja_unicode.h"
+#include "text/unicode.h"
 
 namespace sigma::jinja {
 
@@ -64,9 +65,7 @@ class Lexer {
     tokens_.push_back({.kind = kind, .line = line_at(at_), .text = std::move(text)});
   }
 
-  void skip_space(size_t& at) const {
-    at = source_.size() - strip_left(std::string_view(source_).substr(at)).size();
-  }
+  void skip_space(size_t& at) const { at = source_.size() - strip_left(std::string_view(source_).substr(at)).size(); }
 
   void move_to(size_t at) {
     line_starting_ = at > 0 && source_[at - 1] == '\n';
@@ -129,7 +128,7 @@ class Lexer {
       if (c == '%' || c == '{' || c == '#') break;
     }
     const auto raw_end = source_[open + 1] == '%' ? end_of_raw_begin(open) : std::nullopt;
-    const Tag tag = raw_end                     ? Tag::raw
+    const Tag tag = raw_end                    ? Tag::raw
                     : source_[open + 1] == '%' ? Tag::block
                     : source_[open + 1] == '{' ? Tag::variable
                                                : Tag::comment;
@@ -141,10 +140,14 @@ class Lexer {
     at_ = open;
     const size_t inside = open + (has_sign ? 3 : 2);
     switch (tag) {
-      case Tag::raw: return read_raw(*raw_end);
-      case Tag::comment: return skip_comment(inside);
-      case Tag::block: return read_tag(inside, TokenKind::block_begin, TokenKind::block_end);
-      case Tag::variable: return read_tag(inside, TokenKind::variable_begin, TokenKind::variable_end);
+      case Tag::raw:
+        return read_raw(*raw_end);
+      case Tag::comment:
+        return skip_comment(inside);
+      case Tag::block:
+        return read_tag(inside, TokenKind::block_begin, TokenKind::block_end);
+      case Tag::variable:
+        return read_tag(inside, TokenKind::variable_begin, TokenKind::variable_end);
     }
   }
 
@@ -280,8 +283,8 @@ class Lexer {
         end = digits_end(from, marked);
       } else {  // zeros only: 007 is 0, 0 and 7 to jinja2, which then finds no operator between them
         end = at_;
-        while (end < source_.size() && (source_[end] == '0' || (source_[end] == '_' && end + 1 < source_.size() &&
-                                                                source_[end + 1] == '0'))) {
+        while (end < source_.size() &&
+               (source_[end] == '0' || (source_[end] == '_' && end + 1 < source_.size() && source_[end + 1] == '0'))) {
           ++end;
         }
       }
@@ -323,16 +326,17 @@ class Lexer {
         uint32_t code = 0;
         --i;
         for (int n = 0; n < 3 && i < text.size() && digit_of(text[i], 8); ++n) code = code * 8 + (text[i++] - '0');
-        append_utf8(out, code);
+        unicode::append_utf8(out, code);
       } else if (c == 'x' || c == 'u' || c == 'U') {
-        append_utf8(out, hex_escape(text, i, c == 'x' ? 2 : c == 'u' ? 4 : 8));
+        unicode::append_utf8(out, hex_escape(text, i, c == 'x' ? 2 : c == 'u' ? 4 : 8));
       } else if (c == 'N') {
         refuse("strings without \\N{...}", printable(text));
       } else if (static_cast<unsigned char>(c) >= 0x80) {  // Python escapes the character first and then sees "\\x.."
         const CodePoint point = code_point_at(text, i - 1);
         const auto code = static_cast<uint32_t>(point.value);
-        out += code < 0x100 ? fmt::format("\\x{:02x}", code)
-                            : code < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+        out += code < 0x100     ? fmt::format("\\x{:02x}", code)
+               : code < 0x10000 ? fmt::format("\\u{:04x}", code)
+                                : fmt::format("\\U{:08x}", code);
         i += point.bytes - 1;
       } else {
         out += '\\';

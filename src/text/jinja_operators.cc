@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -14,11 +15,9 @@ namespace sigma::jinja {
 
 namespace {
 
-constexpr int64_t kExact = int64_t{1} << 53;  // up to here a double holds every integer
-
 std::string_view spelling(Op op) {
-  constexpr std::string_view kSpellings[] = {"+",  "-",  "*", "/",  "//", "%",  "**",    "==",
-                                             "!=", "<", "<=", ">", ">=", "in", "not in"};
+  constexpr std::string_view kSpellings[] = {
+      "+", "-", "*", "/", "//", "%", "**", "==", "!=", "<", "<=", ">", ">=", "in", "not in"};
   return kSpellings[static_cast<size_t>(op)];
 }
 
@@ -61,6 +60,19 @@ std::pair<double, double> divide_floor(double a, double b) {
   return {div - floored > 0.5 ? floored + 1.0 : floored, mod};
 }
 
+// The double nearest to a / b, as Python gives it for integers that a double does not hold.
+double true_divide(int64_t a, int64_t b) {
+  __extension__ using Wide = unsigned __int128;
+  const auto magnitude = [](int64_t v) { return v < 0 ? ~static_cast<uint64_t>(v) + 1 : static_cast<uint64_t>(v); };
+  const uint64_t top = magnitude(a), bottom = magnitude(b);
+  // At least 55 bits of quotient, the last of which stands for all that is cut off.
+  const int shift = std::max(0, 55 + static_cast<int>(std::bit_width(bottom)) - static_cast<int>(std::bit_width(top)));
+  const Wide shifted = static_cast<Wide>(top) << shift;
+  const auto quotient = static_cast<uint64_t>(shifted / bottom) | (shifted % bottom != 0 ? 1 : 0);
+  const double result = top == 0 ? 0.0 : std::ldexp(static_cast<double>(quotient), -shift);
+  return (a < 0) != (b < 0) ? -result : result;
+}
+
 Value power(int64_t base, int64_t exponent) {
   if (exponent < 0) {
     if (base == 0) division_by_zero(Op::pow);
@@ -89,23 +101,26 @@ Value integers(Op op, int64_t a, int64_t b) {
       return Value::integer(result);
     case Op::div:
       if (b == 0) division_by_zero(op);
-      if (a > kExact || a < -kExact || b > kExact || b < -kExact) fail("integers up to 2^53 around '/'", "a larger one");
-      return Value::real(static_cast<double>(a) / static_cast<double>(b));
+      return Value::real(true_divide(a, b));
     case Op::floor_div:
       if (b == 0) division_by_zero(op);
       return Value::integer(floor_div(a, b));
     case Op::mod:
       if (b == 0) division_by_zero(op);
       return Value::integer(floor_mod(a, b));
-    default: return power(a, b);
+    default:
+      return power(a, b);
   }
 }
 
 Value reals(Op op, double a, double b) {
   switch (op) {
-    case Op::add: return Value::real(a + b);
-    case Op::sub: return Value::real(a - b);
-    case Op::mul: return Value::real(a * b);
+    case Op::add:
+      return Value::real(a + b);
+    case Op::sub:
+      return Value::real(a - b);
+    case Op::mul:
+      return Value::real(a * b);
     case Op::div:
       if (b == 0) division_by_zero(op);
       return Value::real(a / b);
@@ -180,24 +195,34 @@ Value binary(Runtime& rt, Op op, const Value& a, const Value& b) {
   for (const Value* v : {&a, &b}) {
     if (v->is(Kind::undefined)) fail("a defined value", describe(*v));
   }
-  fail(fmt::format("operands of '{}' that go together", spelling(op)), fmt::format("{} and {}", describe(a), describe(b)));
+  fail(fmt::format("operands of '{}' that go together", spelling(op)),
+       fmt::format("{} and {}", describe(a), describe(b)));
 }
 
 bool compare_with(Runtime& rt, Op op, const Value& a, const Value& b) {
   switch (op) {
-    case Op::eq: return equal(rt, a, b);
-    case Op::ne: return !equal(rt, a, b);
-    case Op::in: return contains(rt, b, a);
-    case Op::not_in: return !contains(rt, b, a);
-    default: break;
+    case Op::eq:
+      return equal(rt, a, b);
+    case Op::ne:
+      return !equal(rt, a, b);
+    case Op::in:
+      return contains(rt, b, a);
+    case Op::not_in:
+      return !contains(rt, b, a);
+    default:
+      break;
   }
   const int order = compare(rt, a, b, spelling(op));
   if (order == 2) return false;
   switch (op) {
-    case Op::lt: return order < 0;
-    case Op::le: return order <= 0;
-    case Op::gt: return order > 0;
-    default: return order >= 0;
+    case Op::lt:
+      return order < 0;
+    case Op::le:
+      return order <= 0;
+    case Op::gt:
+      return order > 0;
+    default:
+      return order >= 0;
   }
 }
 
@@ -218,11 +243,13 @@ bool contains(Runtime& rt, const Value& container, const Value& item) {
   switch (container.kind()) {
     case Kind::string:
       return container.as_string().find(require_text(item, "the left side of 'in' a str").bytes) != std::string::npos;
-    case Kind::dict: return container.as_dict().find(rt, item) != nullptr;
+    case Kind::dict:
+      return container.as_dict().find(rt, item) != nullptr;
     case Kind::view:
       if (container.as_view().of == View::Of::keys) return container.as_view().dict->find(rt, item) != nullptr;
       break;
-    default: break;
+    default:
+      break;
   }
   Cursor cursor(rt, container);
   while (const auto other = cursor.next()) {
@@ -243,8 +270,9 @@ Value round_number(const Value& v, const Value& digits) {
   if (places > kAll || !std::isfinite(v.as_real())) return v;
   // printf rounds the exact value, halves to even, as Python does.
   std::array<char, 1024> printed{};
-  const auto end = std::to_chars(printed.begin(), printed.end(), v.as_real(), std::chars_format::fixed,
-                                 static_cast<int>(places)).ptr;
+  const auto end =
+      std::to_chars(printed.begin(), printed.end(), v.as_real(), std::chars_format::fixed, static_cast<int>(places))
+          .ptr;
   double rounded = 0;
   std::from_chars(printed.begin(), end, rounded);
   return Value::real(rounded);

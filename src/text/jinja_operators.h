@@ -23,8 +23,8 @@ Value get_item(Runtime& rt, const Value& object, const Value& index);
 Value get_attribute(Runtime& rt, const Value& object, const std::string& name);
 Value get_slice(Runtime& rt, const Value& object, const Value& start, const Value& stop, const Value& step);
 
-// What obj.name finds on the object's type, as a bound function or a value; nothing when the type has no such attribute.
-// jinja_attributes.cc, and for strings jinja_string_methods.cc.
+// What obj.name finds on the object's type, as a bound function or a value; nothing when the type has no such
+// attribute. jinja_attributes.cc, and for strings jinja_string_methods.cc.
 std::optional<Value> attribute_of(Runtime& rt, const Value& object, const std::string& name);
 std::optional<Value> string_method(const Value& object, const std::string& name);
 

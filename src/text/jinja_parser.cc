@@ -16,10 +16,12 @@ void set_use(Expr& target, Use use) {
 bool assignable(const Expr& target) {
   switch (target.kind) {
     case ExprKind::name:
-    case ExprKind::space_attribute: return true;
+    case ExprKind::space_attribute:
+      return true;
     case ExprKind::tuple:
       return std::all_of(target.args.begin(), target.args.end(), [](const ExprPtr& arg) { return assignable(*arg); });
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -27,14 +29,22 @@ bool assignable(const Expr& target) {
 
 std::string describe(const Token& token) {
   switch (token.kind) {
-    case TokenKind::data: return "text";
-    case TokenKind::variable_begin: return "'{{'";
-    case TokenKind::variable_end: return "'}}'";
-    case TokenKind::block_begin: return "'{%'";
-    case TokenKind::block_end: return "'%}'";
-    case TokenKind::string: return "a string";
-    case TokenKind::eof: return "the end of the template";
-    default: return fmt::format("'{}'", printable(token.text));
+    case TokenKind::data:
+      return "text";
+    case TokenKind::variable_begin:
+      return "'{{'";
+    case TokenKind::variable_end:
+      return "'}}'";
+    case TokenKind::block_begin:
+      return "'{%'";
+    case TokenKind::block_end:
+      return "'%}'";
+    case TokenKind::string:
+      return "a string";
+    case TokenKind::eof:
+      return "the end of the template";
+    default:
+      return fmt::format("'{}'", printable(token.text));
   }
 }
 
@@ -116,8 +126,8 @@ Block Parser::statements_until(const std::vector<std::string_view>& ends) {
       output().exprs.push_back(std::move(printed));
     } else {
       advance();  // block_begin: the lexer gives nothing else between tags
-      const bool ended = current().kind == TokenKind::name &&
-                         std::find(ends.begin(), ends.end(), current().text) != ends.end();
+      const bool ended =
+          current().kind == TokenKind::name && std::find(ends.begin(), ends.end(), current().text) != ends.end();
       if (ended) return block;
       block.push_back(statement());
       if (current().kind != TokenKind::block_end) refuse("'%}'");

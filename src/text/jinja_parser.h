@@ -1,4 +1,5 @@
-// From tokens to the tree, with jinja2's grammar. A construct that exists in jinja2 and not here is refused with its line.
+// From tokens to the tree, with jinja2's grammar. A construct that exists in jinja2 and not here is refused with its
+// line.
 #pragma once
 
 #include <memory>

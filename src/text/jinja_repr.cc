@@ -1,7 +1,8 @@
 // str() and repr() as Python prints them, and HTML escaping.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <system_error>
+#include <vector>
 
 #include "base/error.h"
 #include "text/jinja_interpreter.h"
@@ -21,24 +22,37 @@ class Printer {
     const Nested nested(rt_);
     rt_.step();
     switch (v.kind()) {
-      case Kind::undefined: return add("Undefined");
-      case Kind::none: return add("None");
-      case Kind::boolean: return add(v.as_integer() != 0 ? "True" : "False");
-      case Kind::integer: return add(fmt::format("{}", v.as_integer()));
-      case Kind::real: return add(repr_real(v.as_real()));
+      case Kind::undefined:
+        return add("Undefined");
+      case Kind::none:
+        return add("None");
+      case Kind::boolean:
+        return add(v.as_integer() != 0 ? "True" : "False");
+      case Kind::integer:
+        return add(fmt::format("{}", v.as_integer()));
+      case Kind::real:
+        return add(repr_real(v.as_real()));
       case Kind::string:
-        return add(v.as_text().markup ? fmt::format("Markup({})", repr_text(v.as_string()))
-                                      : repr_text(v.as_string()));
-      case Kind::list: return print_items("[", v.as_items(), "]");
-      case Kind::tuple: return print_items("(", v.as_items(), v.as_items().size() == 1 ? ",)" : ")");
-      case Kind::dict: return print_dict(v.as_dict());
-      case Kind::range: return print_range(v.as_range());
-      case Kind::view: return print_view(v);
-      case Kind::macro: return add(macro_repr(v.as_macro()));
-      case Kind::space: return print_space(v.as_space());
-      case Kind::loop: return print_loop(v.as_loop());
+        return add(v.as_text().markup ? fmt::format("Markup({})", repr_text(v.as_string())) : repr_text(v.as_string()));
+      case Kind::list:
+        return guarded(v, "[...]", [&] { print_items("[", v.as_items(), "]"); });
+      case Kind::tuple:
+        return guarded(v, "(...)", [&] { print_items("(", v.as_items(), v.as_items().size() == 1 ? ",)" : ")"); });
+      case Kind::dict:
+        return guarded(v, "{...}", [&] { print_dict(v.as_dict()); });
+      case Kind::range:
+        return print_range(v.as_range());
+      case Kind::view:
+        return print_view(v);
+      case Kind::macro:
+        return add(macro_repr(v.as_macro()));
+      case Kind::space:
+        return guarded(v, "<Namespace {...}>", [&] { print_space(v.as_space()); });
+      case Kind::loop:
+        return print_loop(v.as_loop());
       case Kind::iterator:
-      case Kind::function: fail("a value that can be printed", describe(v));  // Python prints its address
+      case Kind::function:
+        fail("a value that can be printed", describe(v));  // Python prints its address
     }
   }
 
@@ -46,6 +60,15 @@ class Printer {
   void add(std::string_view text) {
     rt_.charge(text.size());
     out_ += text;
+  }
+
+  // A container inside itself, by way of a namespace, is cut short.
+  template <class F>
+  void guarded(const Value& v, std::string_view again, F print_it) {
+    if (std::find(open_.begin(), open_.end(), v.identity()) != open_.end()) return add(again);
+    open_.push_back(v.identity());
+    print_it();
+    open_.pop_back();
   }
 
   void print_items(std::string_view open, const std::vector<Value>& items, std::string_view close) {
@@ -100,6 +123,7 @@ class Printer {
 
   Runtime& rt_;
   std::string& out_;
+  std::vector<const void*> open_;  // containers being printed
 };
 
 }  // namespace
@@ -137,8 +161,9 @@ std::string repr_text(std::string_view text) {
       out += text.substr(at, c.bytes);
     } else {
       const auto code = static_cast<uint32_t>(c.value);
-      out += code < 0x100 ? fmt::format("\\x{:02x}", code)
-                          : code < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+      out += code < 0x100     ? fmt::format("\\x{:02x}", code)
+             : code < 0x10000 ? fmt::format("\\u{:04x}", code)
+                              : fmt::format("\\U{:08x}", code);
     }
     at += c.bytes;
   }
@@ -179,12 +204,23 @@ std::string escape_html(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '\'': out += "&#39;"; break;
-      case '"': out += "&#34;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '\'':
+        out += "&#39;";
+        break;
+      case '"':
+        out += "&#34;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;

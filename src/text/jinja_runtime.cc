@@ -72,8 +72,10 @@ bool iterable(const Value& v) {
     case Kind::range:
     case Kind::view:
     case Kind::iterator:
-    case Kind::loop: return true;
-    default: return false;
+    case Kind::loop:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -116,7 +118,8 @@ std::optional<Value> Cursor::next() {
   };
   switch (source_.kind()) {
     case Kind::list:
-    case Kind::tuple: return item_of(source_.as_items());
+    case Kind::tuple:
+      return item_of(source_.as_items());
     case Kind::string: {
       const std::string& bytes = source_.as_string();
       if (at_ >= bytes.size()) return std::nullopt;
@@ -143,7 +146,8 @@ std::optional<Value> Cursor::next() {
       const Nested nested(*rt_);
       return next_of(source_.as_iterator());
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 

@@ -18,7 +18,7 @@ namespace sigma::jinja {
 constexpr int kMaxValueDepth = 600;        // levels of lists in lists
 constexpr int kMaxNesting = 1200;          // nested evaluations: expressions, blocks and macro calls together
 constexpr int64_t kMaxSteps = 20'000'000;  // evaluations and loop turns
-constexpr size_t kMaxBytes = 1u << 29;     // bytes made by one rendering, whether kept or not
+constexpr size_t kMaxBytes = 1u << 28;     // bytes made by one rendering, whether kept or not
 constexpr int64_t kMaxRange = 100'000;     // items of a range(), as jinja's sandbox has it
 
 struct Namespace {
@@ -29,8 +29,8 @@ struct Namespace {
 
 class Runtime {
  public:
-  void step();                             // Fault when the work is too much
-  void charge(size_t bytes);               // call before making something big
+  void step();                                         // Fault when the work is too much
+  void charge(size_t bytes);                           // call before making something big
   Value text(std::string bytes, bool markup = false);  // charged
   Value list(std::vector<Value> items);                // charged
   Value tuple(std::vector<Value> items);               // charged

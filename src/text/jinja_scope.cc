@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "text/jinja_filters.h"
@@ -126,7 +127,7 @@ class Scope {
 
   Ref declare_parameter(const std::string& name) {
     stores_.insert(name);
-    const Ref ref = make_ref(name);
+    const Ref ref = make_ref(name, true);
     loads_.erase(ref.slot);
     parameters_.insert(ref.slot);
     return ref;
@@ -164,16 +165,16 @@ class Scope {
   Function& function() const { return *function_; }
 
  private:
-  Ref make_ref(const std::string& name) {
+  Ref make_ref(const std::string& name, bool parameter) {
     const auto [place, fresh] = function_->slots.try_emplace({level_, name}, function_->plan->slots);
     if (fresh) ++function_->plan->slots;
-    const Ref ref{.function = function_->plan->depth, .slot = place->second};
+    const Ref ref{.function = function_->plan->depth, .slot = place->second, .parameter = parameter};
     refs_.insert_or_assign(name, ref);
     return ref;
   }
 
   void define(const std::string& name, Load action) {
-    action.to = make_ref(name);
+    action.to = make_ref(name, false);
     loads_.insert_or_assign(action.to.slot, std::move(action));
   }
 
@@ -248,17 +249,21 @@ class Resolver {
         analyze(stmt.exprs[1].get(), scope);
         analyze(stmt.exprs[0].get(), scope);
         return;
-      case StmtKind::for_loop: return analyze(stmt.exprs[1].get(), scope);
-      case StmtKind::if_chain: return analyze_branches(stmt.branches, scope);
+      case StmtKind::for_loop:
+        return analyze(stmt.exprs[1].get(), scope);
+      case StmtKind::if_chain:
+        return analyze_branches(stmt.branches, scope);
       case StmtKind::with:
         for (size_t i = 1; i < stmt.exprs.size(); i += 2) analyze(stmt.exprs[i].get(), scope);
         return;
       case StmtKind::set_block:
       case StmtKind::macro:
       case StmtKind::call_block:
-      case StmtKind::filter_block: return analyze(stmt.exprs[0].get(), scope);
+      case StmtKind::filter_block:
+        return analyze(stmt.exprs[0].get(), scope);
       case StmtKind::leave:
-      case StmtKind::next: return;
+      case StmtKind::next:
+        return;
     }
   }
 
@@ -296,10 +301,13 @@ class Resolver {
           resolve(branch.body, scope, true);
         }
         return;
-      case StmtKind::for_loop: return resolve_for(stmt, scope, soft);
+      case StmtKind::for_loop:
+        return resolve_for(stmt, scope, soft);
       case StmtKind::set_block:
-      case StmtKind::filter_block: return resolve_captured(stmt, scope, soft);
-      case StmtKind::with: return resolve_with(stmt, scope, soft);
+      case StmtKind::filter_block:
+        return resolve_captured(stmt, scope, soft);
+      case StmtKind::with:
+        return resolve_with(stmt, scope, soft);
       case StmtKind::macro:
         resolve(stmt.exprs[0].get(), scope, soft);
         return resolve_function(*stmt.function, scope, stmt.line);
@@ -307,7 +315,8 @@ class Resolver {
         resolve_function(*stmt.function, scope, stmt.line);
         return resolve(stmt.exprs[0].get(), scope, soft);
       case StmtKind::leave:
-      case StmtKind::next: return;
+      case StmtKind::next:
+        return;
     }
   }
 
@@ -398,7 +407,9 @@ class Resolver {
     plan.frame = inside.frame();
     for (Parameter& p : plan.parameters) {
       resolve(p.name.get(), inside, false);
+      const bool outer = std::exchange(in_defaults_, true);
       resolve(p.fallback.get(), inside, false);
+      in_defaults_ = outer;
     }
     resolve(plan.body, inside, false);
   }
@@ -410,6 +421,7 @@ class Resolver {
       const Ref* ref = scope.find(expr->name);
       if (ref == nullptr) refuse(expr->line, "a variable that is seen here", fmt::format("'{}'", expr->name));
       expr->ref = *ref;
+      if (in_defaults_) expr->ref.parameter = false;  // a later parameter is not there yet: undefined
     }
     if (expr->kind == ExprKind::filter) check_filter(*expr, soft);
     if (expr->kind == ExprKind::test) check_test(expr->name, expr->line, soft);
@@ -442,6 +454,7 @@ class Resolver {
   }
 
   const std::string& where_;
+  bool in_defaults_ = false;  // inside the default of a parameter
 };
 
 }  // namespace

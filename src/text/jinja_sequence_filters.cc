@@ -1,5 +1,5 @@
-// Filters on lists, dicts and whatever else can be read item by item. Those that are generators in jinja2 are lazy here:
-// nothing happens before the first item is asked for.
+// Filters on lists, dicts and whatever else can be read item by item. Those that are generators in jinja2 are lazy
+// here: nothing happens before the first item is asked for.
 #include <algorithm>
 #include <optional>
 
@@ -164,7 +164,8 @@ Value dict_sort(Runtime& rt, const Value& v, const Arguments& given) {
   std::vector<Keyed> items;
   for (const auto& [key, value] : v.as_dict().items()) {
     const Value& sorted_by = by == "key" ? key : value;
-    items.push_back({.key = set_and_true(bound[0]) ? sorted_by : without_case(rt, sorted_by), .item = rt.tuple({key, value})});
+    items.push_back(
+        {.key = set_and_true(bound[0]) ? sorted_by : without_case(rt, sorted_by), .item = rt.tuple({key, value})});
   }
   return sorted_list(rt, std::move(items), set_and_true(bound[2]));
 }
@@ -184,11 +185,25 @@ Value extreme(Runtime& rt, const Value& v, const Arguments& given) {
   return best ? best->item : Value::undefined("no least or greatest item: the sequence is empty");
 }
 
+// A generator: `use` gives its items, reading v. Nothing is asked of v before the first one is asked for.
+Value generate(Runtime& rt, const Value& v, std::function<std::optional<Value>(Cursor&)> use) {
+  const Next next = [&rt, v, use = std::move(use), cursor = std::optional<Cursor>()]() mutable -> std::optional<Value> {
+    if (!cursor) cursor.emplace(rt, v);
+    return use(*cursor);
+  };
+  return rt.iterator(v, next);
+}
+
+// map, select and the like do not even look at something false.
+Value generate_if_true(Runtime& rt, const Value& v, std::function<std::optional<Value>(Cursor&)> use) {
+  return truthy(v) ? generate(rt, v, std::move(use)) : rt.iterator(v, [] { return std::nullopt; });
+}
+
 Value unique(Runtime& rt, const Value& v, const Arguments& given) {
   const auto bound = bind(given, "unique", {"case_sensitive", "attribute"}, 0);
   const bool cased = set_and_true(bound[0]);
   auto seen = std::make_shared<Dict>();
-  const Next next = [&rt, cased, seen, path = attribute_path(bound[1]), cursor = Cursor(rt, v)]() mutable -> std::optional<Value> {
+  return generate(rt, v, [&rt, cased, seen, path = attribute_path(bound[1])](Cursor& cursor) -> std::optional<Value> {
     while (auto item = cursor.next()) {
       Value key = follow(rt, *item, path);
       if (!cased) key = without_case(rt, key);
@@ -197,41 +212,33 @@ Value unique(Runtime& rt, const Value& v, const Arguments& given) {
       return item;
     }
     return std::nullopt;
-  };
-  return rt.iterator(v, next);
+  });
 }
 
 Value items(Runtime& rt, const Value& v, const Arguments& given) {
   bind(given, "items", {}, 0);
   if (v.is(Kind::undefined)) return rt.iterator(v, [] { return std::nullopt; });
-  if (!v.is(Kind::dict)) fail("a dict for the filter items", describe(v));
+  if (!v.is(Kind::dict)) {
+    return rt.iterator(v, [v]() -> std::optional<Value> { fail("a dict for the filter items", describe(v)); });
+  }
   const Value view = Value::view({.of = View::Of::items, .dict = v.share_dict()});
-  return rt.iterator(view, [cursor = Cursor(rt, view)]() mutable { return cursor.next(); });
-}
-
-// A generator that applies `use` to each item of v, unless v is false: then jinja2 does not even look at it.
-Value generate(Runtime& rt, const Value& v, std::function<std::optional<Value>(Cursor&)> use) {
-  const Next next = [&rt, v, use = std::move(use), cursor = std::optional<Cursor>()]() mutable -> std::optional<Value> {
-    if (!truthy(v)) return std::nullopt;
-    if (!cursor) cursor.emplace(rt, v);
-    return use(*cursor);
-  };
-  return rt.iterator(v, next);
+  return generate(rt, view, [](Cursor& cursor) { return cursor.next(); });
 }
 
 Value map(Runtime& rt, const Value& v, const Arguments& given) {
   if (given.positional.empty()) {
     const auto bound = bind(given, "map", {"attribute", "default"}, 1);
-    return generate(rt, v, [&rt, path = attribute_path(bound[0]), otherwise = bound[1]](Cursor& cursor) -> std::optional<Value> {
-      auto item = cursor.next();
-      if (!item) return std::nullopt;
-      return follow(rt, *std::move(item), path, otherwise);
-    });
+    return generate_if_true(
+        rt, v, [&rt, path = attribute_path(bound[0]), otherwise = bound[1]](Cursor& cursor) -> std::optional<Value> {
+          auto item = cursor.next();
+          if (!item) return std::nullopt;
+          return follow(rt, *std::move(item), path, otherwise);
+        });
   }
   const std::string name = require_text(given.positional[0], "the name of a filter").bytes;
   Arguments rest = given;
   rest.positional.erase(rest.positional.begin());
-  return generate(rt, v, [&rt, name, rest](Cursor& cursor) -> std::optional<Value> {
+  return generate_if_true(rt, v, [&rt, name, rest](Cursor& cursor) -> std::optional<Value> {
     const auto item = cursor.next();
     if (!item) return std::nullopt;
     return apply_filter(rt, name, *item, rest);
@@ -254,7 +261,7 @@ Value choose(Runtime& rt, const Value& v, const Arguments& given) {
     rest = given;
     rest.positional.erase(rest.positional.begin(), rest.positional.begin() + kName + 1);
   }
-  return generate(rt, v, [&rt, path, name, rest](Cursor& cursor) -> std::optional<Value> {
+  return generate_if_true(rt, v, [&rt, path, name, rest](Cursor& cursor) -> std::optional<Value> {
     while (auto item = cursor.next()) {
       const Value tested = follow(rt, *item, path);
       const bool holds = name.empty() ? truthy(tested) : apply_test(rt, name, tested, rest);
@@ -269,7 +276,7 @@ Value batch(Runtime& rt, const Value& v, const Arguments& given) {
   const int64_t size = require_integer(*bound[0], "the size of a batch");
   if (size < 1) fail("a batch of at least one", fmt::format("{}", size));
   const Value filler = bound[1].value_or(Value::none());
-  const Next next = [&rt, size, filler, cursor = Cursor(rt, v)]() mutable -> std::optional<Value> {
+  return generate(rt, v, [&rt, size, filler](Cursor& cursor) -> std::optional<Value> {
     std::vector<Value> row;
     while (static_cast<int64_t>(row.size()) < size) {
       auto item = cursor.next();
@@ -283,8 +290,7 @@ Value batch(Runtime& rt, const Value& v, const Arguments& given) {
       row.resize(static_cast<size_t>(size), filler);
     }
     return rt.list(std::move(row));
-  };
-  return rt.iterator(v, next);
+  });
 }
 
 Value slice(Runtime& rt, const Value& v, const Arguments& given) {
@@ -292,8 +298,8 @@ Value slice(Runtime& rt, const Value& v, const Arguments& given) {
   const int64_t slices = require_integer(*bound[0], "the number of slices");
   if (slices < 1) fail("at least one slice", fmt::format("{}", slices));
   const Value filler = bound[1].value_or(Value::none());
-  const Next next = [&rt, v, slices, filler, all = std::optional<std::vector<Value>>(), at = int64_t{0}]() mutable
-      -> std::optional<Value> {
+  const Next next = [&rt, v, slices, filler, all = std::optional<std::vector<Value>>(),
+                     at = int64_t{0}]() mutable -> std::optional<Value> {
     if (!all) all = collect(rt, v);
     if (at == slices) return std::nullopt;
     const auto size = static_cast<int64_t>(all->size());
@@ -344,8 +350,8 @@ FilterFunction find_filter(std::string_view name) {
 }
 
 bool jinja_has_filter(std::string_view name) {
-  constexpr std::string_view kOthers[] = {"attr",   "filesizeformat", "groupby",   "pprint",   "random", "striptags",
-                                          "urlencode", "urlize",      "wordwrap", "xmlattr"};
+  constexpr std::string_view kOthers[] = {"attr",      "filesizeformat", "groupby", "pprint",   "random",
+                                          "striptags", "urlencode",      "urlize",  "wordwrap", "xmlattr"};
   return find_filter(name) != nullptr || std::find(std::begin(kOthers), std::end(kOthers), name) != std::end(kOthers);
 }
 

@@ -217,7 +217,8 @@ Value count(Runtime&, const Text& self, const Arguments& given) {
   if (!part) return Value::integer(0);
   if (wanted.empty()) return Value::integer(static_cast<int64_t>(count_code_points(part->bytes)) + 1);
   int64_t found = 0;
-  for (size_t at = part->bytes.find(wanted); at != part->bytes.npos; at = part->bytes.find(wanted, at + wanted.size())) {
+  for (size_t at = part->bytes.find(wanted); at != part->bytes.npos;
+       at = part->bytes.find(wanted, at + wanted.size())) {
     ++found;
   }
   return Value::integer(found);
@@ -249,7 +250,9 @@ Value pad(Runtime& rt, const Text& self, const Arguments& given) {
   const auto size = static_cast<int64_t>(self.chars);
   const int64_t missing = std::max(width - size, int64_t{0});
   // str.center puts the odd one out on the left when the width is odd.
-  const int64_t before = kAlign == Align::left ? 0 : kAlign == Align::right ? missing : missing / 2 + (missing & width & 1);
+  const int64_t before = kAlign == Align::left    ? 0
+                         : kAlign == Align::right ? missing
+                                                  : missing / 2 + (missing & width & 1);
   const std::string left = repeat(rt, filler.as_text(), before).as_string();
   return like(rt, self, left + self.bytes + repeat(rt, filler.as_text(), missing - before).as_string());
 }
@@ -319,13 +322,12 @@ Value all_are(Runtime&, const Text& self, const Arguments& given) {
   return Value::boolean(all && !self.bytes.empty());
 }
 
+bool is_decimal(char32_t c) { return decimal_digit(c) >= 0; }
 bool ascii_digit(char32_t c) { return c >= '0' && c <= '9'; }
-bool ascii_alpha(char32_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
-bool ascii_alnum(char32_t c) { return ascii_digit(c) || ascii_alpha(c); }
 
 template <bool (*kOf)(char32_t)>
 Value all_ascii_are(Runtime& rt, const Text& self, const Arguments& given) {
-  require_ascii(self, "isalpha, isdigit and the like");
+  require_ascii(self, "isdigit and str.isnumeric");
   return all_are<kOf>(rt, self, given);
 }
 
@@ -352,9 +354,9 @@ Value is_identifier(Runtime&, const Text& self, const Arguments& given) {
   bind(given, "isidentifier", {}, 0);
   require_ascii(self, "isidentifier");
   const std::string& s = self.bytes;
-  return Value::boolean(!s.empty() && !ascii_digit(static_cast<char32_t>(s[0])) && std::all_of(s.begin(), s.end(), [](char c) {
-    return c == '_' || ascii_alnum(static_cast<char32_t>(c));
-  }));
+  return Value::boolean(
+      !s.empty() && !ascii_digit(static_cast<char32_t>(s[0])) &&
+      std::all_of(s.begin(), s.end(), [](char c) { return c == '_' || is_alnum(static_cast<char32_t>(c)); }));
 }
 
 Value format(Runtime& rt, const Text& self, const Arguments& given) { return brace_format(rt, self, given); }
@@ -385,10 +387,10 @@ constexpr Method kMethods[] = {
     {"format", format},
     {"format_map", format_map},
     {"index", find<false, true>},
-    {"isalnum", all_ascii_are<ascii_alnum>},
-    {"isalpha", all_ascii_are<ascii_alpha>},
+    {"isalnum", all_are<is_alnum>},
+    {"isalpha", all_are<is_alpha>},
     {"isascii", holds<ascii_only>},
-    {"isdecimal", all_ascii_are<ascii_digit>},
+    {"isdecimal", all_are<is_decimal>},
     {"isdigit", all_ascii_are<ascii_digit>},
     {"isidentifier", is_identifier},
     {"islower", holds<is_lower>},
@@ -460,7 +462,8 @@ std::optional<Value> string_method(const Value& object, const std::string& name)
       fail("a method of str that is supported", fmt::format("'{}'", name));
     }
   }
-  const auto found = std::find_if(std::begin(kMethods), std::end(kMethods), [&](const Method& m) { return m.name == name; });
+  const auto found =
+      std::find_if(std::begin(kMethods), std::end(kMethods), [&](const Method& m) { return m.name == name; });
   if (found == std::end(kMethods)) return std::nullopt;
   const auto call = found->call;
   return Value::function(name, [object, call](Runtime& rt, const Arguments& given) {

@@ -88,13 +88,17 @@ bool is_same(Runtime&, const Value& v, const Arguments& given) {
   const Value other = *bind(given, "sameas", {"other"}, 1)[0];
   if (v.kind() != other.kind()) return false;
   switch (v.kind()) {
-    case Kind::none: return true;
-    case Kind::boolean: return v.as_integer() == other.as_integer();
+    case Kind::none:
+      return true;
+    case Kind::boolean:
+      return v.as_integer() == other.as_integer();
     case Kind::integer:
     case Kind::real:
     case Kind::string:  // whether Python keeps two equal ones or one is its own affair
-    case Kind::undefined: fail("sameas for True, False, None and lists", describe(v));
-    default: return v.identity() == other.identity();
+    case Kind::undefined:
+      fail("sameas for True, False, None and lists", describe(v));
+    default:
+      return v.identity() == other.identity();
   }
 }
 

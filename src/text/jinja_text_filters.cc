@@ -33,13 +33,16 @@ Value title_case(Runtime& rt, const Value& v, const Arguments& given) {
   std::string out;
   size_t at = 0;
   const std::string& s = text.as_string();
-  const auto separates = [](char32_t c) { return is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos; };
+  const auto separates = [](char32_t c) {
+    return is_space(c) || std::u32string_view(U"-({[<").find(c) != std::u32string_view::npos;
+  };
   while (at < s.size()) {  // a word, or what is between two
     const size_t start = at;
     const size_t first = code_point_at(s, at).bytes;
     const bool between = separates(code_point_at(s, at).value);
     while (at < s.size() && separates(code_point_at(s, at).value) == between) at += code_point_at(s, at).bytes;
-    out += upper(std::string_view(s).substr(start, first)) + lower(std::string_view(s).substr(start + first, at - start - first));
+    out += upper(std::string_view(s).substr(start, first)) +
+           lower(std::string_view(s).substr(start + first, at - start - first));
   }
   return rt.text(std::move(out));
 }
@@ -52,7 +55,8 @@ Value method(Runtime& rt, const Value& v, const Arguments& given) {
 }
 
 Value center(Runtime& rt, const Value& v, const Arguments& given) {
-  return call_method(rt, soft_text(rt, v), "center", {bind(given, "center", {"width"}, 0)[0].value_or(Value::integer(80))});
+  return call_method(rt, soft_text(rt, v), "center",
+                     {bind(given, "center", {"width"}, 0)[0].value_or(Value::integer(80))});
 }
 
 Value trim(Runtime& rt, const Value& v, const Arguments& given) {
@@ -89,14 +93,19 @@ Value string(Runtime& rt, const Value& v, const Arguments& given) {
 std::optional<std::string> number_text(std::string_view text) {
   text = strip_left(strip_right(text));
   std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (static_cast<unsigned char>(text[i]) >= 0x80) fail("a number in ASCII digits", fmt::format("'{}'", printable(text)));
-    if (text[i] != '_') {
-      out += text[i];
-      continue;
-    }
-    const auto alnum = [&](size_t at) { return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at])) != 0; };
-    if (i == 0 || !alnum(i - 1) || !alnum(i + 1)) return std::nullopt;
+  for (size_t at = 0; at < text.size();) {
+    const CodePoint c = code_point_at(text, at);
+    const int digit = decimal_digit(c.value);
+    if (digit < 0 && c.value >= 0x80) return std::nullopt;
+    out += digit < 0 ? static_cast<char>(c.value) : static_cast<char>('0' + digit);
+    at += c.bytes;
+  }
+  const auto alnum = [&](size_t at) {
+    return at < out.size() && std::isalnum(static_cast<unsigned char>(out[at])) != 0;
+  };
+  for (size_t at = out.find('_'); at != out.npos; at = out.find('_', at)) {
+    if (at == 0 || !alnum(at - 1) || !alnum(at + 1)) return std::nullopt;
+    out.erase(at, 1);
   }
   return out;
 }
@@ -219,15 +228,15 @@ Value replace(Runtime& rt, const Value& v, const Arguments& given) {
 
 Value truncate(Runtime& rt, const Value& v, const Arguments& given) {
   const auto bound = bind(given, "truncate", {"length", "killwords", "end", "leeway"}, 0);
-  const Text& text = require_text(v, "truncate");
-  const int64_t length = bound[0] ? require_integer(*bound[0], "the length") : 255;
+  const int64_t limit = bound[0] ? require_integer(*bound[0], "the length") : 255;
   const Value end = bound[2].value_or(Value::text("..."));
   const int64_t leeway = bound[3] && !bound[3]->is(Kind::none) ? require_integer(*bound[3], "the leeway") : 5;
   const auto end_size = static_cast<int64_t>(require_text(end, "the end").chars);
-  if (length < end_size || leeway < 0) fail("a length that has room for the end", fmt::format("{}", length));
-  const auto size = static_cast<int64_t>(text.chars);
-  if (size <= leeway || size - leeway <= length) return v;
-  Value kept = get_slice(rt, v, Value::none(), Value::integer(length - end_size), Value::none());
+  if (limit < end_size || leeway < 0) fail("a length that has room for the end", fmt::format("{}", limit));
+  const int64_t size = length(v).value_or(0);
+  if (size <= leeway || size - leeway <= limit) return v;
+  require_text(v, "truncate");
+  Value kept = get_slice(rt, v, Value::none(), Value::integer(limit - end_size), Value::none());
   if (!bound[1] || !truthy(*bound[1])) {
     kept = call_method(rt, kept, "rsplit", {Value::text(" "), Value::integer(1)}).as_items()[0];
   }
@@ -237,13 +246,14 @@ Value truncate(Runtime& rt, const Value& v, const Arguments& given) {
 Value word_count(Runtime& rt, const Value& v, const Arguments& given) {
   bind(given, "wordcount", {}, 0);
   const Value text = soft_text(rt, v);
-  if (!text.as_text().ascii()) fail("ASCII text for wordcount", describe(text));
   int64_t words = 0;
   bool inside = false;
-  for (const char c : text.as_string()) {
-    const bool is_word = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
+  for (size_t at = 0; at < text.as_string().size();) {
+    const CodePoint c = code_point_at(text.as_string(), at);
+    const bool is_word = is_alnum(c.value) || c.value == '_';
     words += is_word && !inside ? 1 : 0;
     inside = is_word;
+    at += c.bytes;
   }
   return Value::integer(words);
 }

@@ -1,23 +1,32 @@
 #include "text/jinja_unicode.h"
 
 #include <algorithm>
+#include <iterator>
 #include <span>
 
 #include "text/jinja_unicode_tables.h"
+#include "text/unicode.h"
 
 namespace sigma::jinja {
 
 namespace {
 
-bool contains(std::span<const CodeRun> runs, char32_t c) {
-  const auto run = std::lower_bound(runs.begin(), runs.end(), c, [](const CodeRun& r, char32_t x) { return r.last < x; });
-  return run != runs.end() && run->first <= c && (c - run->first) % run->stride == 0;
+template <class Run, size_t N>
+const Run* find_run(const Run (&runs)[N], char32_t c) {
+  const Run* run =
+      std::lower_bound(std::begin(runs), std::end(runs), c, [](const Run& r, char32_t x) { return r.last < x; });
+  return run != std::end(runs) && run->first <= c && (c - run->first) % run->stride == 0 ? run : nullptr;
 }
 
-char32_t mapped(std::span<const CaseRun> runs, char32_t c) {
-  const auto run = std::lower_bound(runs.begin(), runs.end(), c, [](const CaseRun& r, char32_t x) { return r.last < x; });
-  if (run == runs.end() || run->first > c || (c - run->first) % run->stride != 0) return c;
-  return static_cast<char32_t>(static_cast<int64_t>(c) + run->delta);
+template <size_t N>
+bool contains(const CodeRun (&runs)[N], char32_t c) {
+  return find_run(runs, c) != nullptr;
+}
+
+template <size_t N>
+char32_t mapped(const CaseRun (&runs)[N], char32_t c) {
+  const CaseRun* run = find_run(runs, c);
+  return run == nullptr ? c : static_cast<char32_t>(static_cast<int64_t>(c) + run->delta);
 }
 
 bool append_expansion(std::string& out, std::span<const CaseExpansion> table, char32_t c) {
@@ -25,7 +34,7 @@ bool append_expansion(std::string& out, std::span<const CaseExpansion> table, ch
       std::lower_bound(table.begin(), table.end(), c, [](const CaseExpansion& r, char32_t x) { return r.from < x; });
   if (row == table.end() || row->from != c) return false;
   for (const uint32_t to : row->to) {
-    if (to != 0) append_utf8(out, to);
+    if (to != 0) unicode::append_utf8(out, to);
   }
   return true;
 }
@@ -39,7 +48,7 @@ void append_upper(std::string& out, char32_t c) {
   if (c < 0x80) {
     out += static_cast<char>(lowercase(c) ? c - 32 : c);
   } else if (!append_expansion(out, kToUpperMany, c)) {
-    append_utf8(out, mapped(kToUpper, c));
+    unicode::append_utf8(out, mapped(kToUpper, c));
   }
 }
 
@@ -72,9 +81,9 @@ void append_lower(std::string& out, std::string_view text, size_t at, char32_t c
   if (c < 0x80) {
     out += static_cast<char>(uppercase(c) ? c + 32 : c);
   } else if (c == kCapitalSigma) {
-    append_utf8(out, final_sigma(text, at) ? 0x3C2 : 0x3C3);
+    unicode::append_utf8(out, final_sigma(text, at) ? 0x3C2 : 0x3C3);
   } else if (!append_expansion(out, kToLowerMany, c)) {
-    append_utf8(out, mapped(kToLower, c));
+    unicode::append_utf8(out, mapped(kToLower, c));
   }
 }
 
@@ -108,47 +117,9 @@ bool all_cased_are(std::string_view text, bool (*wanted)(char32_t)) {
 }  // namespace
 
 CodePoint code_point_at(std::string_view text, size_t at) {
-  const auto byte = [&](size_t i) { return static_cast<char32_t>(static_cast<unsigned char>(text[at + i])); };
-  const char32_t lead = byte(0);
-  if (lead < 0x80) return {lead, 1};
-  if (lead < 0xE0) return {(lead & 0x1F) << 6 | (byte(1) & 0x3F), 2};
-  if (lead < 0xF0) return {(lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F), 3};
-  return {(lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F), 4};
-}
-
-void append_utf8(std::string& out, char32_t c) {
-  const auto tail = [&](int shift) { out += static_cast<char>(0x80 | (c >> shift & 0x3F)); };
-  if (c < 0x80) {
-    out += static_cast<char>(c);
-  } else if (c < 0x800) {
-    out += static_cast<char>(0xC0 | c >> 6);
-    tail(0);
-  } else if (c < 0x10000) {
-    out += static_cast<char>(0xE0 | c >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    out += static_cast<char>(0xF0 | c >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
-  }
-}
-
-bool valid_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[at]);
-    const size_t bytes = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
-    if (bytes == 0 || bytes > text.size() - at) return false;
-    for (size_t i = 1; i < bytes; ++i) {
-      if ((static_cast<unsigned char>(text[at + i]) & 0xC0) != 0x80) return false;
-    }
-    const char32_t c = code_point_at(text, at).value;
-    constexpr char32_t kSmallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (c < kSmallest[bytes] || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return false;
-    at += bytes;
-  }
-  return true;
+  const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+  const unicode::CodePoint c = unicode::decode(bytes + at, bytes + text.size());
+  return {c.value, static_cast<size_t>(c.length)};
 }
 
 size_t count_code_points(std::string_view text) {
@@ -169,12 +140,23 @@ bool is_space(char32_t c) {
          c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+bool is_alpha(char32_t c) { return unicode::class_of(c) == unicode::Class::letter; }
+
+bool is_alnum(char32_t c) {
+  const unicode::Class of = unicode::class_of(c);
+  return of == unicode::Class::letter || of == unicode::Class::number || of == unicode::Class::late_number;
+}
+
 bool is_line_end(char32_t c) {
   return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
 
-bool is_printable(char32_t c) {
-  return c < 0x80 ? c >= 0x20 && c != 0x7F : !contains(kUnprintable, c);
+bool is_printable(char32_t c) { return c < 0x80 ? c >= 0x20 && c != 0x7F : !contains(kUnprintable, c); }
+
+int decimal_digit(char32_t c) {
+  if (c < 0x80) return c >= '0' && c <= '9' ? static_cast<int>(c - '0') : -1;
+  const CodeRun* run = find_run(kDecimal, c);
+  return run == nullptr ? -1 : static_cast<int>((c - run->first) % 10);
 }
 
 std::string_view strip_left(std::string_view text) {
@@ -233,7 +215,7 @@ std::string swap_case(std::string_view text) {
     } else if (lowercase(c)) {
       append_upper(out, c);
     } else {
-      append_utf8(out, c);
+      unicode::append_utf8(out, c);
     }
   });
 }

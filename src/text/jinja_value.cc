@@ -65,6 +65,17 @@ bool equal_dicts(Runtime& rt, const Dict& a, const Dict& b) {
   });
 }
 
+// Views of keys and of items compare as sets, views of values by identity.
+bool equal_views(Runtime& rt, const View& a, const View& b) {
+  if (a.of == View::Of::values || b.of == View::Of::values) return false;
+  if (a.of != b.of) fail("values that can be compared", "the keys and the items of dicts");
+  if (a.of == View::Of::items) return equal_dicts(rt, *a.dict, *b.dict);
+  const auto& keys = a.dict->items();
+  return keys.size() == b.dict->items().size() && std::all_of(keys.begin(), keys.end(), [&](const Dict::Item& item) {
+           return b.dict->find(rt, item.first) != nullptr;
+         });
+}
+
 bool equal_ranges(const Range& a, const Range& b) {
   if (a.size() != b.size()) return false;
   return a.size() == 0 || (a.start == b.start && (a.size() == 1 || a.step == b.step));
@@ -110,9 +121,7 @@ const Value* Dict::find(std::string_view key) const {
   return place ? &items_[*place].second : nullptr;
 }
 
-Value Value::undefined(std::string why) {
-  return {Kind::undefined, std::make_shared<std::string>(std::move(why))};
-}
+Value Value::undefined(std::string why) { return {Kind::undefined, std::make_shared<std::string>(std::move(why))}; }
 Value Value::none() { return {Kind::none, nullptr}; }
 Value Value::boolean(bool v) {
   Value out(Kind::boolean, nullptr);
@@ -161,75 +170,116 @@ const std::string& Value::why() const {
 int Value::depth() const {
   switch (kind_) {
     case Kind::list:
-    case Kind::tuple: return static_cast<const Sequence*>(object_.get())->depth;
-    case Kind::dict: return as_dict().depth();
-    case Kind::view: return as_view().dict->depth() + 1;
-    case Kind::iterator: return as_iterator().depth;
-    case Kind::loop: return as_loop().source.depth() + 1;
-    default: return 0;
+    case Kind::tuple:
+      return static_cast<const Sequence*>(object_.get())->depth;
+    case Kind::dict:
+      return as_dict().depth();
+    case Kind::view:
+      return as_view().dict->depth() + 1;
+    case Kind::iterator:
+      return as_iterator().depth;
+    case Kind::loop:
+      return as_loop().source.depth() + 1;
+    default:
+      return 0;
   }
 }
 
 std::string type_name(const Value& v) {
   switch (v.kind()) {
-    case Kind::undefined: return "Undefined";
-    case Kind::none: return "None";
-    case Kind::boolean: return "bool";
-    case Kind::integer: return "int";
-    case Kind::real: return "float";
-    case Kind::string: return v.as_text().markup ? "Markup" : "str";
-    case Kind::list: return "list";
-    case Kind::tuple: return "tuple";
-    case Kind::dict: return "dict";
-    case Kind::range: return "range";
+    case Kind::undefined:
+      return "Undefined";
+    case Kind::none:
+      return "None";
+    case Kind::boolean:
+      return "bool";
+    case Kind::integer:
+      return "int";
+    case Kind::real:
+      return "float";
+    case Kind::string:
+      return v.as_text().markup ? "Markup" : "str";
+    case Kind::list:
+      return "list";
+    case Kind::tuple:
+      return "tuple";
+    case Kind::dict:
+      return "dict";
+    case Kind::range:
+      return "range";
     case Kind::view: {
       const auto of = v.as_view().of;
       return of == View::Of::keys ? "dict_keys" : of == View::Of::values ? "dict_values" : "dict_items";
     }
-    case Kind::iterator: return "generator";
-    case Kind::function: return "function";
-    case Kind::macro: return "Macro";
-    case Kind::space: return "Namespace";
-    case Kind::loop: return "LoopContext";
+    case Kind::iterator:
+      return "generator";
+    case Kind::function:
+      return "function";
+    case Kind::macro:
+      return "Macro";
+    case Kind::space:
+      return "Namespace";
+    case Kind::loop:
+      return "LoopContext";
   }
   return "";
 }
 
 std::string describe(const Value& v) {
   switch (v.kind()) {
-    case Kind::undefined: return v.why().empty() ? "an undefined value" : v.why();
-    case Kind::none: return "None";
-    case Kind::boolean: return v.as_integer() != 0 ? "True" : "False";
-    case Kind::integer: return fmt::format("the int {}", v.as_integer());
-    case Kind::real: return fmt::format("the float {}", repr_real(v.as_real()));
-    case Kind::string: return fmt::format("the {} '{}'", type_name(v), printable(v.as_string(), 40));
-    case Kind::function: return fmt::format("the function {}", v.as_function().name);
-    default: return fmt::format("a {}", type_name(v));
+    case Kind::undefined:
+      return v.why().empty() ? "an undefined value" : v.why();
+    case Kind::none:
+      return "None";
+    case Kind::boolean:
+      return v.as_integer() != 0 ? "True" : "False";
+    case Kind::integer:
+      return fmt::format("the int {}", v.as_integer());
+    case Kind::real:
+      return fmt::format("the float {}", repr_real(v.as_real()));
+    case Kind::string:
+      return fmt::format("the {} '{}'", type_name(v), printable(v.as_string(), 40));
+    case Kind::function:
+      return fmt::format("the function {}", v.as_function().name);
+    default:
+      return fmt::format("a {}", type_name(v));
   }
 }
 
 bool truthy(const Value& v) {
   switch (v.kind()) {
     case Kind::undefined:
-    case Kind::none: return false;
+    case Kind::none:
+      return false;
     case Kind::boolean:
-    case Kind::integer: return v.as_integer() != 0;
-    case Kind::real: return v.as_real() != 0.0;
-    default: return length(v).value_or(1) != 0;
+    case Kind::integer:
+      return v.as_integer() != 0;
+    case Kind::real:
+      return v.as_real() != 0.0;
+    default:
+      return length(v).value_or(1) != 0;
   }
 }
 
 std::optional<int64_t> length(const Value& v) {
   switch (v.kind()) {
-    case Kind::undefined: return 0;
-    case Kind::string: return static_cast<int64_t>(v.as_text().chars);
+    case Kind::undefined:
+      return 0;
+    case Kind::string:
+      return static_cast<int64_t>(v.as_text().chars);
     case Kind::list:
-    case Kind::tuple: return static_cast<int64_t>(v.as_items().size());
-    case Kind::dict: return static_cast<int64_t>(v.as_dict().items().size());
-    case Kind::view: return static_cast<int64_t>(v.as_view().dict->items().size());
-    case Kind::range: return v.as_range().size();
-    case Kind::loop: return v.as_loop().length();
-    default: return std::nullopt;
+    case Kind::tuple:
+      return static_cast<int64_t>(v.as_items().size());
+    case Kind::dict:
+      return static_cast<int64_t>(v.as_dict().items().size());
+    case Kind::view:
+      return static_cast<int64_t>(v.as_view().dict->items().size());
+    case Kind::range:
+      return v.as_range().size();
+    case Kind::loop:
+      return v.as_loop().length();
+    default:
+      return std::nullopt;
   }
 }
 
@@ -239,43 +289,55 @@ bool equal(Runtime& rt, const Value& a, const Value& b) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::undefined:
-    case Kind::none: return true;
-    case Kind::string: return a.as_string() == b.as_string();
+    case Kind::none:
+      return true;
+    case Kind::string:
+      return a.as_string() == b.as_string();
     case Kind::list:
-    case Kind::tuple: return a.identity() == b.identity() || equal_items(rt, a.as_items(), b.as_items());
-    case Kind::dict: return a.identity() == b.identity() || equal_dicts(rt, a.as_dict(), b.as_dict());
-    case Kind::range: return equal_ranges(a.as_range(), b.as_range());
+    case Kind::tuple:
+      return a.identity() == b.identity() || equal_items(rt, a.as_items(), b.as_items());
+    case Kind::dict:
+      return a.identity() == b.identity() || equal_dicts(rt, a.as_dict(), b.as_dict());
+    case Kind::range:
+      return equal_ranges(a.as_range(), b.as_range());
     case Kind::view:
-      if (a.identity() == b.identity()) return true;
-      fail("values that can be compared", "two dict views");
-    default: return a.identity() == b.identity();
+      return a.identity() == b.identity() || equal_views(rt, a.as_view(), b.as_view());
+    default:
+      return a.identity() == b.identity();
   }
 }
 
 size_t hash(Runtime& rt, const Value& v) {
   rt.step();
   switch (v.kind()) {
-    case Kind::undefined: return 1;
-    case Kind::none: return 2;
+    case Kind::undefined:
+      return 1;
+    case Kind::none:
+      return 2;
     case Kind::boolean:
-    case Kind::integer: return std::hash<int64_t>{}(v.as_integer());
+    case Kind::integer:
+      return std::hash<int64_t>{}(v.as_integer());
     case Kind::real: {
       // Equal numbers have equal hashes, whatever their types.
       const double d = v.as_real();
       if (d == std::floor(d) && std::fabs(d) < 9.2e18) return std::hash<int64_t>{}(static_cast<int64_t>(d));
       return std::hash<double>{}(d);
     }
-    case Kind::string: return std::hash<std::string_view>{}(v.as_string());
+    case Kind::string:
+      return std::hash<std::string_view>{}(v.as_string());
     case Kind::tuple: {
       size_t h = 3;
       for (const Value& item : v.as_items()) h = mix(h, hash(rt, item));
       return h;
     }
-    case Kind::range: return static_cast<size_t>(v.as_range().size());
+    case Kind::range:
+      return static_cast<size_t>(v.as_range().size());
     case Kind::list:
     case Kind::dict:
-    case Kind::view: fail("something that can be a key", describe(v));
-    default: return std::hash<const void*>{}(v.identity());
+    case Kind::view:
+      fail("something that can be a key", describe(v));
+    default:
+      return std::hash<const void*>{}(v.identity());
   }
 }
 
@@ -297,7 +359,7 @@ int compare(Runtime& rt, const Value& a, const Value& b, std::string_view op) {
   for (const Value* v : {&a, &b}) {
     if (v->is(Kind::undefined)) fail("a defined value", describe(*v));
   }
-  if ((a.is(Kind::view) && b.is(Kind::view))) fail("values that can be compared", "two dict views");
+  if (a.is(Kind::view) && b.is(Kind::view)) fail("values that can be compared", "two dict views");
   fail(fmt::format("values that '{}' orders", op), fmt::format("{} and {}", describe(a), describe(b)));
 }
 

@@ -169,11 +169,11 @@ size_t hash(Runtime& rt, const Value& v);  // Fault when it cannot be hashed
 // a < b: -1, equal: 0, a > b: 1, unordered (nan): 2. Fault when Python does not order the two; `op` names the operator.
 int compare(Runtime& rt, const Value& a, const Value& b, std::string_view op);
 
-std::string to_text(Runtime& rt, const Value& v);    // str(v)
-std::string repr(Runtime& rt, const Value& v);       // repr(v)
-std::string repr_text(std::string_view text);        // repr of a str
-std::string repr_real(double v);                     // repr of a float
-std::string escape_html(std::string_view text);      // markupsafe.escape
-Value escaped(Runtime& rt, const Value& v);          // ... of any value, which is left as it is when it is markup
+std::string to_text(Runtime& rt, const Value& v);  // str(v)
+std::string repr(Runtime& rt, const Value& v);     // repr(v)
+std::string repr_text(std::string_view text);      // repr of a str
+std::string repr_real(double v);                   // repr of a float
+std::string escape_html(std::string_view text);    // markupsafe.escape
+Value escaped(Runtime& rt, const Value& v);        // ... of any value, which is left as it is when it is markup
 
 }  // namespace sigma::jinja

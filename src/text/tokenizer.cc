@@ -167,18 +167,19 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials,
   const auto on_words = [&](std::string_view piece) { impl_->encode_words(piece, out); };
   std::string scratch;
   const auto on_raw = [&](std::string_view piece) {
-    // Normalization moves offsets: in a piece with a break, control tokens that are looked for after it stay text.
     const auto begin = static_cast<size_t>(piece.data() - text.data());
+    const std::string_view normal = impl_->spec.nfc ? unicode::normalize_nfc(piece, scratch) : piece;
+    if (skip(impl_->normalized_specials)) return on_words(normal);
+    // Where normalization may have moved a break, no control token is looked for.
     const auto next_break = std::upper_bound(breaks.begin(), breaks.end(), begin);
     const bool broken = next_break != breaks.end() && *next_break < begin + piece.size();
-    if (impl_->spec.nfc) piece = unicode::normalize_nfc(piece, scratch);
-    if (skip(impl_->normalized_specials)) return on_words(piece);
-    impl_->normalized_specials.split(piece, broken ? Specials::as_text : specials, on_words, on_token);
+    const bool moved = broken && normal.data() != piece.data();
+    impl_->normalized_specials.split(normal, moved ? Specials::as_text : specials, on_words, on_token, breaks, begin);
   };
   if (skip(impl_->raw_specials)) {
     on_raw(text);
   } else {
-    impl_->raw_specials.split(text, specials, on_raw, on_token, breaks);
+    impl_->raw_specials.split(text, specials, on_raw, on_token, breaks, 0);
   }
   return out;
 }

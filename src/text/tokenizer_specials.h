@@ -21,15 +21,17 @@ class SpecialMatcher {
   bool only_control() const { return only_control_; }
 
   // Calls on_text(piece) and on_token(id) in the order of the text, all of which they cover; control tokens that are
-  // not to be parsed stay in the pieces. White space that a token takes along is in neither.
+  // not to be parsed stay in the pieces, as do those that span one of the `breaks`, offsets in a text in which this one
+  // starts at `begin`. White space that a token takes along is in neither.
   template <class OnText, class OnToken>
   void split(std::string_view text, Specials specials, const OnText& on_text, const OnToken& on_token,
-             std::span<const size_t> breaks = {}) const {
+             std::span<const size_t> breaks, size_t begin) const {
     size_t done = 0;
     for (Match m = next(text, 0); m.token != nullptr; m = next(text, m.end)) {
-      if (m.token->control && (specials == Specials::as_text || spans_break(m, breaks))) continue;
-      const size_t begin = m.token->lstrip ? spaces_before(text, done, m.begin) : m.begin;
-      if (done < begin) on_text(text.substr(done, begin - done));
+      if (m.token->control && (specials == Specials::as_text || spans_break(begin + m.begin, begin + m.end, breaks)))
+        continue;
+      const size_t stop = m.token->lstrip ? spaces_before(text, done, m.begin) : m.begin;
+      if (done < stop) on_text(text.substr(done, stop - done));
       on_token(m.token->id);
       done = m.token->rstrip ? spaces_after(text, m.end) : m.end;
     }
@@ -42,9 +44,9 @@ class SpecialMatcher {
     const SpecialToken* token = nullptr;
   };
   Match next(std::string_view text, size_t from) const;
-  static bool spans_break(const Match& m, std::span<const size_t> breaks) {
-    const auto after = std::upper_bound(breaks.begin(), breaks.end(), m.begin);
-    return after != breaks.end() && *after < m.end;
+  static bool spans_break(size_t from, size_t to, std::span<const size_t> breaks) {
+    const auto after = std::upper_bound(breaks.begin(), breaks.end(), from);
+    return after != breaks.end() && *after < to;
   }
   size_t longest_at(std::string_view text, size_t at) const;  // index into order_, or its size
   static size_t spaces_before(std::string_view text, size_t from, size_t at);

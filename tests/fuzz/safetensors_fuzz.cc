@@ -1,7 +1,9 @@
-// Opens the input as a safetensors file, and reads it as the index of a sharded folder.
+// Reads the input as a safetensors file, as the header and (after a zero byte) the data of one, whose length field is
+// then right whatever the fuzzer did, and as the index of a sharded folder.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -35,17 +37,33 @@ void read_index(std::string_view text) {
   }
 }
 
+std::vector<std::byte> assemble(std::string_view text) {
+  const uint64_t header_size = std::min(text.find('\0'), text.size());
+  const std::string_view tensors = text.substr(std::min<size_t>(header_size + 1, text.size()));
+  std::vector<std::byte> file(sizeof(header_size) + header_size + tensors.size());
+  std::memcpy(file.data(), &header_size, sizeof(header_size));
+  std::copy_n(std::as_bytes(std::span(text)).begin(), header_size, file.begin() + sizeof(header_size));
+  std::copy(std::as_bytes(std::span(tensors)).begin(), std::as_bytes(std::span(tensors)).end(),
+            file.end() - static_cast<std::ptrdiff_t>(tensors.size()));
+  return file;
+}
+
+template <class F>
+void ignoring_errors(const F& read) {
+  try {
+    read();
+  } catch (const Error&) {
+  }
+}
+
 }  // namespace
 }  // namespace sigma
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  try {
-    sigma::read_index({reinterpret_cast<const char*>(data), size});
-  } catch (const sigma::Error&) {
-  }
-  try {
-    sigma::read_file_bytes(std::as_bytes(std::span(data, size)));
-  } catch (const sigma::Error&) {
-  }
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  sigma::ignoring_errors([&] { sigma::read_index(text); });
+  sigma::ignoring_errors([&] { sigma::read_file_bytes(std::as_bytes(std::span(data, size))); });
+  const std::vector<std::byte> file = sigma::assemble(text);
+  sigma::ignoring_errors([&] { sigma::read_file_bytes(file); });
   return 0;
 }

@@ -1,5 +1,5 @@
-// Renders chat templates for tools/check_chat_templates.py and tools/make_jinja_cases.py: JSON lines {template, variables}
-// in, JSON lines {text} or {error} out.
+// Renders chat templates for tools/check_chat_templates.py and tools/make_jinja_cases.py: JSON lines {template,
+// variables} in, JSON lines {text} or {error} out.
 #include <iostream>
 #include <string>
 

@@ -102,6 +102,7 @@ TEST(Tokenizer, NoControlTokenSpansABreak) {
     const size_t breaks[] = {1, 9};
     EXPECT_EQ(tokenizer.encode("<s>", Specials::parse, breaks), (Ids{'<', 's', '>'}));
     EXPECT_EQ(tokenizer.encode("<s>", Specials::parse, std::span(breaks).subspan(1)), (Ids{261}));
+    EXPECT_EQ(tokenizer.encode("<s>[T]ab<s><s>", Specials::parse, breaks).size(), 3u + 1 + 1 + 3 + 1);
     EXPECT_EQ(tokenizer.encode("[T]", Specials::parse, breaks), (Ids{263})) << "not a control token";
   }
 }
