@@ -15,10 +15,8 @@ namespace {
 
 // Row tiles of a task: their accumulators (64 * 6 x 32 x f32) and activations stay in the L2 cache beside the weights.
 constexpr int64_t kTilesPerTask = 64;
-
-// A task takes panels that lie one behind the other, so that a thread streams through memory: this many for each thread,
-// so that the last ones to finish differ by little.
-constexpr int64_t kTasksPerThread = 4;
+// Up to this many row tiles, the time goes into reading weights.
+constexpr int64_t kStreamingTiles = 2;
 
 struct Job {
   const MatmulJob* job;
@@ -28,6 +26,23 @@ struct Job {
 };
 
 int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Which panels a task takes. With few rows a product waits for memory, which is read best as one long stream per
+// thread: so most of the panels go in one run to each thread, the rest in short ones that let all finish together.
+struct Runs {
+  Runs(int64_t panels_, int threads, bool stream)
+      : panels(panels_),
+        long_runs(stream ? threads : 0),
+        long_panels(stream ? panels_ * 7 / 8 / threads : 0),
+        short_panels(stream ? larger(1, panels_ / (64 * threads)) : 1),
+        count(long_runs + ceil_div(panels_ - long_runs * long_panels, short_panels)) {}
+  int64_t begin(int64_t run) const {
+    if (run < long_runs) return run * long_panels;
+    return smaller(panels, long_runs * long_panels + (run - long_runs) * short_panels);
+  }
+  int64_t panels, long_runs, long_panels, short_panels, count;
+};
 
 // out[r, first..first + 32) from a tile's accumulators [rows, 32]; the last panel may have fewer columns.
 void finish(const MatmulJob& job, const float* acc, int64_t row, int rows, int64_t first) {
@@ -91,10 +106,10 @@ void matmul(const Context& context, ConstTensorView x, std::span<const MatmulJob
   const int64_t acc_floats = smaller(x.rows, kTilesPerTask * kMaxTileRows) * kPanel;
   float* acc = context.scratch.take<float>(acc_floats * context.threads.size());
   const int64_t count = static_cast<int64_t>(jobs.size());
-  const int64_t runs = smaller(panels, kTasksPerThread * context.threads.size());
-  context.threads.run(runs * row_tasks, [&](int64_t task, int thread) {
-    const int64_t begin = task / runs * kTilesPerTask, run = task % runs;
-    for (int64_t panel = run * panels / runs; panel < (run + 1) * panels / runs; ++panel) {
+  const Runs runs(panels, context.threads.size(), tiling.tiles <= kStreamingTiles);
+  context.threads.run(runs.count * row_tasks, [&](int64_t task, int thread) {
+    const int64_t begin = task / runs.count * kTilesPerTask, run = task % runs.count;
+    for (int64_t panel = runs.begin(run); panel < runs.begin(run + 1); ++panel) {
       int64_t i = count - 1;
       while (list[i].first_panel > panel) --i;
       panel_times_tiles(list[i], panel - list[i].first_panel, tiling, begin,

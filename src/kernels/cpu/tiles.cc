@@ -11,17 +11,6 @@ constexpr int kTogether = kRegisters == 32 ? 2 : 1;  // of them in one pass of a
 constexpr int kTogetherPlain = 2;                    // and of a floating-point one, which has half the accumulators
 constexpr int64_t kL1 = 24 << 10;                    // bytes of a panel that one chunk may take
 
-// With few rows a product waits for its weights: ask for those that come next. They lie one behind the other, over the
-// ends of chunks and panels too.
-constexpr int kRowsThatWait = 4;
-constexpr int64_t kAhead = 6 << 10;
-template <int R>
-inline void prefetch_block(const void* block, int64_t bytes) {
-  if constexpr (R <= kRowsThatWait)
-#pragma GCC unroll 64
-    for (int64_t i = 0; i < bytes; i += 64) prefetch(static_cast<const std::byte*>(block) + kAhead + i);
-}
-
 template <int R, int V>
 inline void load_accumulators(F32 (&out)[R][V], const float* acc, int v0, bool first) {
 #pragma GCC unroll 8
@@ -78,20 +67,20 @@ inline void dot_block(I32 (&products)[R][V], const W& w, int v0, const Q8Rows<R>
   for (int r = 0; r < R; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < V; ++v) products[r][v] = start<W>(x, part, r);
+  // Not unrolled over k: few load instructions with short strides are what the processor's prefetchers follow best.
   if constexpr (W::kBias == 128) {
     constexpr int kGroups = 8 / W::kParts;
-#pragma GCC unroll 8
-    for (int i = 0; i < kGroups; ++i)
+#pragma GCC unroll 1
+    for (int g = part * kGroups; g < (part + 1) * kGroups; ++g)
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
-        const int g = part * kGroups + i;
         const I32 u = load_raw(w.q[g][(v0 + v) * kLanes]);
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) products[r][v] = dot_u8s8(products[r][v], u, set_raw(x.q[g][r]));
       }
   } else {
     const I32 low = set(0x0f0f0f0f);
-#pragma GCC unroll 8
+#pragma GCC unroll 1
     for (int g = 0; g < 4; ++g)
 #pragma GCC unroll 8
       for (int v = 0; v < V; ++v) {
@@ -115,7 +104,6 @@ void quantised_tile(float* acc, const std::byte* activations, const std::byte* w
     F32 out[R][V];
     load_accumulators(out, acc, v0, first);
     for (int64_t b = 0; b < blocks; ++b) {
-      if (v0 == 0) prefetch_block<R>(w + b, sizeof(W));
 #pragma GCC unroll 2
       for (int part = 0; part < W::kParts; ++part) {
         I32 products[R][V];
@@ -176,7 +164,6 @@ void plain_tile(float* acc, const std::byte* activations, const std::byte* weigh
     load_accumulators(out, acc, v0, first);
     const std::byte* x = activations;
     for (int64_t b = 0; b < blocks; ++b) {
-      if (v0 == 0) prefetch_block<R>(w + b, sizeof(w[b]));
 #pragma GCC unroll 4
       for (int step = 0; step < W::kSteps; ++step, x += R * 4) {
 #pragma GCC unroll 8
