@@ -129,7 +129,8 @@ void pack_tile(Activations kind, ConstTensorView x, int64_t row, std::byte* tile
 }
 
 constexpr void (*kPackTile[kMaxTileRows + 1])(Activations, ConstTensorView, int64_t, std::byte*) = {
-    nullptr, pack_tile<1>, pack_tile<2>, pack_tile<3>, pack_tile<4>, pack_tile<5>, pack_tile<6>};
+    nullptr,      pack_tile<1>, pack_tile<2>, pack_tile<3>, pack_tile<4>,
+    pack_tile<5>, pack_tile<6>, pack_tile<7>, pack_tile<8>};
 
 }  // namespace
 

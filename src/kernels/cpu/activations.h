@@ -11,7 +11,10 @@ namespace sigma::SIGMA_ISA {
 
 enum class Activations : int { q8, bf16, f32 };
 inline constexpr int kActivationKinds = 3;
-inline constexpr int kMaxTileRows = 6;
+inline constexpr int kMaxTileRows = 8;
+// With many rows, tiles whose accumulators all stay in registers are best; up to kFewRows, as few tiles as there can
+// be, so that weights on their way from memory are not waited for twice.
+inline constexpr int kManyTileRows = 6, kFewRows = 2 * kMaxTileRows;
 
 // x[r] = d[r] * q[..][r][..], d = max|x[r]| / 127, q rounded to nearest even.
 template <int R>
@@ -36,7 +39,9 @@ inline constexpr int64_t kActivationBytes[kActivationKinds] = {sizeof(Q8Rows<1>)
 // Rows cut into as few tiles as possible, of sizes that differ by one at most.
 struct Tiling {
   explicit Tiling(int64_t rows)
-      : tiles(ceil_div(rows, kMaxTileRows)), small(rows / tiles), large(rows - small * tiles) {}
+      : tiles(ceil_div(rows, rows <= kFewRows ? kMaxTileRows : kManyTileRows)),
+        small(rows / tiles),
+        large(rows - small * tiles) {}
   int64_t first_row(int64_t tile) const { return tile * small + (tile < large ? tile : large); }
   int rows(int64_t tile) const { return static_cast<int>(small + (tile < large ? 1 : 0)); }
   int64_t tiles;

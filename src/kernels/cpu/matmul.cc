@@ -13,7 +13,7 @@ namespace sigma::SIGMA_ISA {
 
 namespace {
 
-// Row tiles of a task: their accumulators (64 * 6 x 32 x f32) and activations stay in the L2 cache beside the weights.
+// Row tiles of a task: their accumulators (64 x 6 x 32 x f32) and activations stay in the L2 cache beside the weights.
 constexpr int64_t kTilesPerTask = 64;
 // Up to this many row tiles, the time goes into reading weights.
 constexpr int64_t kStreamingTiles = 2;

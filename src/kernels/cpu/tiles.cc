@@ -185,7 +185,7 @@ constexpr LayoutKernels quantised() {
           sizeof(W),
           kL1 / static_cast<int64_t>(sizeof(W)),
           {nullptr, quantised_tile<W, 1>, quantised_tile<W, 2>, quantised_tile<W, 3>, quantised_tile<W, 4>,
-           quantised_tile<W, 5>, quantised_tile<W, 6>}};
+           quantised_tile<W, 5>, quantised_tile<W, 6>, quantised_tile<W, 7>, quantised_tile<W, 8>}};
 }
 
 template <class W>
@@ -196,7 +196,7 @@ constexpr LayoutKernels plain() {
           bytes,
           kL1 / bytes,
           {nullptr, plain_tile<W, 1>, plain_tile<W, 2>, plain_tile<W, 3>, plain_tile<W, 4>, plain_tile<W, 5>,
-           plain_tile<W, 6>}};
+           plain_tile<W, 6>, plain_tile<W, 7>, plain_tile<W, 8>}};
 }
 
 // In the order of Layout.
