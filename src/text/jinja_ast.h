@@ -114,7 +114,7 @@ struct FunctionPlan {
 
 struct Branch {
   ExprPtr test = nullptr;  // null: else
-  Block body = {};
+  Block body;
 };
 
 struct Stmt {

@@ -89,8 +89,8 @@ struct Iterator {
 };
 
 struct Arguments {
-  std::vector<Value> positional = {};
-  std::vector<std::pair<std::string, Value>> named = {};
+  std::vector<Value> positional;
+  std::vector<std::pair<std::string, Value>> named;
 };
 
 struct Function {
