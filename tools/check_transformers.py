@@ -17,6 +17,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 GOLDEN = os.path.join(os.path.dirname(TOOLS), "tests", "golden")
@@ -25,6 +26,8 @@ AUTO_MAP = {
     "AutoModel": "modeling_sigma.SigmaModel",
     "AutoModelForCausalLM": "modeling_sigma.SigmaForCausalLM",
 }
+# The library renamed past_key_values in version 5.24.
+CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-6}
 
 
@@ -57,9 +60,9 @@ def load(folder, dtype):
 def in_pieces(model, tokens):
     logits, cache, begin = [], None, 0
     for end in (13, 14, 29, tokens.shape[1]):
-        out = model(tokens[:, begin:end], past_key_values=cache, use_cache=True)
+        out = model(tokens[:, begin:end], use_cache=True, **{CACHE: cache})
         logits.append(out.logits)
-        cache, begin = out.past_key_values, end
+        cache, begin = out[CACHE], end
     return torch.cat(logits, dim=1)
 
 

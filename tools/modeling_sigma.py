@@ -20,6 +20,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from .configuration_sigma import SigmaConfig
 
+# What the library calls the cache of an output: past_key_values, cache since 5.24.
+CACHE = "cache" if "cache" in CausalLMOutputWithPast.__dataclass_fields__ else "past_key_values"
+
 
 class SigmaRMSNorm(nn.Module):
     def __init__(self, size, eps):
@@ -162,7 +165,9 @@ class SigmaModel(SigmaPreTrainedModel):
         batch, rows, _ = x.shape
         seen = torch.ones(rows, past + rows, dtype=torch.bool, device=x.device).tril(past).expand(batch, 1, -1, -1)
         if attention_mask is not None:
-            seen = seen & attention_mask[:, None, None, : past + rows].bool()
+            if attention_mask.shape[-1] != past + rows:
+                raise ValueError(f"expected attention_mask for {past + rows} positions, found {attention_mask.shape[-1]}")
+            seen = seen & attention_mask[:, None, None].bool()
         return torch.zeros(seen.shape, dtype=x.dtype, device=x.device).masked_fill(~seen, torch.finfo(x.dtype).min)
 
     def forward(
@@ -173,19 +178,22 @@ class SigmaModel(SigmaPreTrainedModel):
         past_key_values=None,
         inputs_embeds=None,
         use_cache=None,
+        cache=None,
         **kwargs,
     ):
+        """cache: past_key_values by its name since version 5.24"""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("expected either input_ids or inputs_embeds")
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         use_cache = self.config.use_cache if use_cache is None else use_cache
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
-        past = 0 if past_key_values is None else past_key_values.get_seq_length()
+        cache = past_key_values if cache is None else cache
+        if use_cache and cache is None:
+            cache = DynamicCache()
+        past = 0 if cache is None else cache.get_seq_length()
         mask = self.additive_mask(x, past, attention_mask)
         for layer in self.layers:
-            x = layer(x, mask, past_key_values, past)
-        return BaseModelOutputWithPast(last_hidden_state=self.norm(x), past_key_values=past_key_values)
+            x = layer(x, mask, cache, past)
+        return BaseModelOutputWithPast(last_hidden_state=self.norm(x), **{CACHE: cache})
 
 
 class SigmaForCausalLM(SigmaPreTrainedModel, GenerationMixin):
@@ -224,22 +232,25 @@ class SigmaForCausalLM(SigmaPreTrainedModel, GenerationMixin):
         labels=None,
         use_cache=None,
         logits_to_keep=0,
+        cache=None,
         **kwargs,
     ):
-        """labels: as input_ids, -100 where no loss is wanted; shifted here. logits_to_keep: 0 for all."""
+        """cache: past_key_values by its name since version 5.24.
+        labels: as input_ids, -100 where no loss is wanted; shifted here. logits_to_keep: 0 for all."""
         outputs = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
+            cache=cache,
         )
         x = outputs.last_hidden_state
         logits = self.lm_head(x[:, -logits_to_keep:] if logits_to_keep else x)
         loss = None
         if labels is not None:
             loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **kwargs)
-        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=outputs.past_key_values)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, **{CACHE: outputs[CACHE] if CACHE in outputs else None})
 
 
 SigmaModel.register_for_auto_class("AutoModel")
