@@ -76,6 +76,7 @@ FileWriter::~FileWriter() {
 }
 
 void FileWriter::write(std::span<const std::byte> bytes) {
+  if (bytes.empty()) return;  // whose data may be null
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size())
     throw Error(path_, "room for the whole file", reason(errno));
   position_ += bytes.size();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -44,8 +45,15 @@ struct ThreadPool::State {
   alignas(64) int64_t tasks = 0;  // of this run, as are call and f; stable while one of its tasks is taken
   Call call = nullptr;
   const void* f = nullptr;
-  bool stop = false;
+  std::atomic<bool> stop{false};
   std::vector<std::thread> workers;
+
+  ~State() {
+    stop = true;
+    epoch.fetch_add(1, std::memory_order_release);
+    epoch.notify_all();
+    for (std::thread& one : workers) one.join();
+  }
 
   // Works until no task of this run is left.
   void work(int thread) {
@@ -85,15 +93,14 @@ struct ThreadPool::State {
 
 ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
   if (threads <= 0) threads = usable_processors();
-  for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->worker(i); });
+  try {
+    for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->worker(i); });
+  } catch (const std::system_error& e) {
+    throw Error("threads", fmt::format("{} threads", threads), fmt::format("{}: {}", size(), e.code().message()));
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  state_->stop = true;
-  state_->epoch.fetch_add(1, std::memory_order_release);
-  state_->epoch.notify_all();
-  for (std::thread& worker : state_->workers) worker.join();
-}
+ThreadPool::~ThreadPool() = default;
 
 int ThreadPool::size() const { return static_cast<int>(state_->workers.size()) + 1; }
 

@@ -12,7 +12,7 @@ namespace sigma {
 
 class ThreadPool {
  public:
-  // threads <= 0: one per processor this process may use.
+  // threads <= 0: one per processor this process may use.  Error: the system gives no more.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -1,11 +1,14 @@
 #include "base/parallel.h"
 
 #include <gtest/gtest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <chrono>
 #include <thread>
 #include <vector>
+
+#include "base/error.h"
 
 namespace sigma {
 namespace {
@@ -49,6 +52,16 @@ TEST(ThreadPool, WorkersThatWentToSleepComeBack) {
     pool.run(3, [&](int64_t) { ++done; });
   }
   EXPECT_EQ(done, 60);
+}
+
+TEST(ThreadPool, ThreadsThatTheSystemRefusesAreAnError) {
+  pthread_attr_t before, huge;
+  ASSERT_EQ(::pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(::pthread_attr_init(&huge), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&huge, size_t{1} << 46), 0);  // half of all addresses
+  ASSERT_EQ(::pthread_setattr_default_np(&huge), 0);
+  EXPECT_THROW(ThreadPool(8), Error);
+  EXPECT_EQ(::pthread_setattr_default_np(&before), 0);
 }
 
 // Two tasks that wait for each other end only if two threads run them.
