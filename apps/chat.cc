@@ -1,4 +1,4 @@
-// sigma chat: a conversation in the terminal. The cache keeps the conversation: only new text is computed.
+// sigma chat: a conversation in the terminal.
 #include <unistd.h>
 #include <algorithm>
 #include <csignal>

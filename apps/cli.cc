@@ -1,8 +1,10 @@
 #include "apps/cli.h"
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/json.h"
@@ -71,6 +73,10 @@ void Cli::choice(const std::string& names, std::string& value, const std::vector
   add(*impl_->app, names, value, help)->check(CLI::IsMember(words));
 }
 
+void Cli::threads(int& value) {
+  add(*impl_->app, "--threads", value, "Threads; 0: one per processor")->check(CLI::Range(0, 1024));
+}
+
 void Cli::json(bool& value) {
   impl_->json = &value;
   impl_->app->add_flag("--json", value, "Print the result as JSON");
@@ -115,12 +121,17 @@ int run_command_line(int argc, const char* const* argv, const std::vector<Comman
   } catch (const CLI::ParseError& e) {
     std::string where = "sigma";
     for (const CLI::App* sub : app.get_subcommands()) where += " " + sub->get_name();
+    if (app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-')
+      return report(UsageError(where, "a command that --help lists", printable(argv[1])), json);
     return report(UsageError(where, "the options that --help lists", first_line(e.what())), json);
   }
   for (size_t i = 0; i < commands.size(); ++i) {
     if (!app.got_subcommand(commands[i].name)) continue;
     try {
-      return runs[i]();
+      const int status = runs[i]();
+      if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+        throw Error("standard output", "room for the whole result", std::generic_category().message(errno));
+      return status;
     } catch (const Error& e) {
       return report(e, json);
     } catch (const std::bad_alloc&) {

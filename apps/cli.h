@@ -37,6 +37,7 @@ class Cli {
   // One of a fixed set of words.
   void choice(const std::string& names, std::string& value, const std::vector<std::string>& words,
               const std::string& help);
+  void threads(int& value);  // --threads
   // --json: results as one JSON object on standard output, errors as {"error": {where, expected, found}}.
   void json(bool& value);
 

@@ -32,7 +32,7 @@ void declare_output(Cli& cli, Options& o, const char* fallback) {
   o.type = fallback;
   cli.choice("--type", o.type, {"keep", "f32", "bf16", "f16", "q8", "q4", "q4_1"},
              "Format of the weights (q8, q4: GGUF only)");
-  cli.option("--threads", o.threads, "Threads; 0: one per processor");
+  cli.threads(o.threads);
 }
 
 int convert(const Options& o) {

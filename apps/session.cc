@@ -20,7 +20,7 @@ double seconds_now() {
 
 void ModelOptions::declare(Cli& cli, Cli::Need model_needed) {
   cli.option("-m,--model", model, "A folder, a .gguf file, or the name of a pulled model", model_needed);
-  cli.option("--threads", threads, "Threads; 0: one per processor");
+  cli.threads(threads);
   cli.choice("--k-cache", k_cache, {"f32", "bf16", "f16", "q8"}, "Format of the K cache");
   cli.choice("--v-cache", v_cache, {"f32", "bf16", "f16", "q8"}, "Format of the V cache");
   cli.option("--v-top", v_top, "Selective V: fetch only the V rows of the K largest scores; 0: all");

@@ -57,7 +57,8 @@ Checkpoint Checkpoint::open(const std::string& path) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   std::error_code error;
-  if (!fs::exists(path, error)) throw Error(path, "a model folder or a .gguf file", "nothing there");
+  if (!fs::is_directory(path, error) && !fs::is_regular_file(path, error))
+    throw Error(path, "a model folder or a .gguf file", fs::exists(path, error) ? "neither" : "nothing there");
   if (is_gguf(path)) {
     const GgufFile& file = impl->gguf.emplace(path);
     impl->config = config_from_gguf(file);

@@ -164,6 +164,10 @@ TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {
   expect_error({"convert", kModel, folder.path("q"), "--type", "q8"}, 1, {".gguf"});
   expect_error({"convert", kModel, folder.path("no/such/x.gguf")}, 1, {"no/such"});
   expect_error({"perplexity", "-m", kModel, "-f", folder.path("absent"), "--context", "64"}, 1, {"tokenizer"});
+  expect_error({"generate", "-m", kModel, "--tokens", "1", "--threads", "1000000"}, 2, {"--threads", "1000000"});
+  expect_error({"convert", kModel, folder.path("x.gguf"), "--threads", "-1"}, 2, {"--threads"});
+  expect_error({"inspect", "/dev/null"}, 1, {"[/dev/null] expected a model folder or a .gguf file"});
+  expect_error({"frobnicate", "-m", kModel}, 2, {"[sigma] expected a command", "found frobnicate"});
   expect_error({}, 2, {});
   expect_json_error({"generate", "-m", folder.path("nothing"), "--tokens", "1"}, 1);
   expect_json_error({"generate", "-m", kModel, "--frobnicate"}, 2);
@@ -187,6 +191,14 @@ TEST_F(Cli, AFullDiskLeavesNothing) {
   EXPECT_NE(to_gguf.err.find("room for the whole file"), std::string::npos) << to_gguf.err;
   for (const auto& entry : fs::directory_iterator(folder.path()))
     EXPECT_EQ(entry.path().filename().string().find("full"), std::string::npos) << entry.path();
+}
+
+TEST_F(Cli, ResultsThatCannotBeWrittenAreAnError) {
+  const std::string command =
+      std::string(SIGMA_BINARY) + " generate -m " + kModel + " --tokens 1,2 -n 4 >/dev/full 2>" + folder.path("said");
+  const int status = std::system(command.c_str());
+  EXPECT_EQ(WEXITSTATUS(status), 1);
+  EXPECT_NE(read_file(folder.path("said")).find("[standard output]"), std::string::npos);
 }
 
 TEST_F(Cli, DamagedModelsAreRefused) {
