@@ -84,7 +84,7 @@ Engine::~Engine() = default;
 // Full pages of the prompt are shared; each completion owns what it writes.
 int64_t Engine::pages_needed(const Request& r) const {
   const int64_t page = cache_.page_tokens(), prompt = static_cast<int64_t>(r.prompt.size());
-  const int64_t length = std::min<int64_t>(prompt + r.max_tokens, model_.config.max_tokens);
+  const int64_t length = prompt + std::min<int64_t>(r.max_tokens, model_.config.max_tokens - prompt);
   const int64_t shared = prompt / page;
   return shared + r.completions * (ceil_div(length, page) - shared);
 }

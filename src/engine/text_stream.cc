@@ -17,7 +17,16 @@ size_t overlap(std::string_view text, std::string_view stop) {
 
 std::string TextStream::push(std::string_view token_bytes) {
   if (stopped_) return "";
-  held_ += utf8_.push(token_bytes);
+  return show(utf8_.push(token_bytes));
+}
+
+std::string TextStream::finish() {
+  std::string shown = stopped_ ? "" : show(utf8_.finish());
+  return shown + release(0);
+}
+
+std::string TextStream::show(const std::string& text) {
+  held_ += text;
   size_t first = std::string::npos, keep_back = 0;
   for (const std::string& stop : stops_) {
     if (stop.empty()) continue;
@@ -30,11 +39,6 @@ std::string TextStream::push(std::string_view token_bytes) {
     keep_back = 0;
   }
   return release(keep_back);
-}
-
-std::string TextStream::finish() {
-  if (!stopped_) held_ += utf8_.finish();
-  return release(0);
 }
 
 std::string TextStream::release(size_t keep_back) {

@@ -18,6 +18,7 @@ class TextStream {
   bool stopped() const { return stopped_; }
 
  private:
+  std::string show(const std::string& text);
   std::string release(size_t keep_back);
   std::vector<std::string> stops_;
   Utf8Stream utf8_;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 
 #include "base/error.h"
@@ -99,6 +100,13 @@ TEST_F(EngineTest, PagesComeBackAndLaterRequestsWait) {
   const Outputs outputs = run(engine);
   EXPECT_EQ(outputs.size(), 4u);
   for (const auto& [key, output] : outputs) EXPECT_EQ(output.tokens.size(), 12u);
+}
+
+TEST_F(EngineTest, MoreTokensThanThereAreNumbersEndWithTheContext) {
+  Engine engine = make(model.config.max_tokens);
+  engine.submit(request({1, 2, 3}, std::numeric_limits<int64_t>::max()));
+  const Outputs outputs = run(engine);
+  EXPECT_EQ(static_cast<int64_t>(outputs.at({1, 0}).tokens.size()), model.config.max_tokens - 3);
 }
 
 TEST_F(EngineTest, CancelEndsWaitingAndRunningRequests) {

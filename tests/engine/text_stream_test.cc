@@ -39,6 +39,12 @@ TEST(TextStream, ShowsWholeCharactersOnly) {
   EXPECT_EQ(stream.finish(), "\xef\xbf\xbd");
 }
 
+TEST(TextStream, AStopStringMayComeWithTheRest) {
+  TextStream stream({"\xef\xbf\xbd"});
+  EXPECT_EQ(stream.push("a\xe2\x82"), "a");
+  EXPECT_EQ(stream.finish(), "");
+}
+
 TEST(TextStream, EmptyStopStringsNeverMatch) {
   TextStream stream({""});
   EXPECT_EQ(stream.push("text"), "text");
