@@ -218,8 +218,6 @@ TEST(ChatTemplate, WorkIsLimited) {
   expect_refused("{{ range(1000000000000)|list }}", 1, "1000000000000");
   expect_refused("{% for a in range(100000) %}{% for b in range(100000) %}{% endfor %}{% endfor %}", 1, "more");
   expect_refused("{% macro m(x) %}{{ m(x) }}{% endmacro %}{{ m(1) }}", 1, "recursion");
-  expect_refused("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(64) }}", 1,
-                 "more");
 }
 
 TEST(ChatTemplate, MemoryIsLimited) {
@@ -236,13 +234,21 @@ TEST(ChatTemplate, MemoryIsLimited) {
                  "more");
   expect_refused("{% set ns = namespace(s=[1]) %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", 1,
                  "more");
-  expect_refused(
-      "{% set ns = namespace(s=[1]) %}{% for i in range(100) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}", 1,
-      "more");
   expect_refused("{% set ns = namespace(s=1) %}{% for i in range(5000) %}{% set ns.s = [ns.s] %}{% endfor %}", 1,
                  "more");
   expect_refused("{% set ns = namespace(s=[1]) %}{% for i in range(5000) %}{% set ns.s = ns.s|map('e') %}{% endfor %}",
                  1, "more");
+}
+
+// What only a second of work reaches, which sanitizers and emulators make a minute.
+TEST(ChatTemplate, WorkAndMemoryThatGrowSlowlyAreLimited) {
+  const char* sweep = std::getenv("SIGMA_TEST_SWEEP");
+  if (sweep != nullptr && std::string_view(sweep) == "quick") GTEST_SKIP() << "in plain builds only";
+  expect_refused("{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(64) }}", 1,
+                 "more");
+  expect_refused(
+      "{% set ns = namespace(s=[1]) %}{% for i in range(100) %}{% set ns.s = [ns.s, ns.s] %}{% endfor %}{{ ns.s }}", 1,
+      "more");
   expect_refused(
       "{% set ns = namespace(s='x') %}{% for i in range(40) %}{% set ns.s = ns.s|replace('x', 'xx') %}{% endfor %}", 1,
       "more");
