@@ -41,7 +41,7 @@ struct Workspace {
     const AttentionArgs& args = *plan.args;
     int64_t used = 0;
     const auto take = [&](int64_t size) {
-      std::byte* piece = base + used;
+      std::byte* piece = base == nullptr ? nullptr : base + used;
       used += (size + 63) / 64 * 64;
       return piece;
     };
