@@ -72,10 +72,6 @@ Session::Session(const ModelOptions& options)
     throw UsageError("--page-tokens", "a whole number from 1 to 1048576", fmt::format("{}", options.page_tokens));
   if (options.v_top < 0) throw UsageError("--v-top", "a whole number >= 0", fmt::format("{}", options.v_top));
   if (std::optional<TokenizerSpec> spec = model.source.tokenizer()) tokenizer.emplace(std::move(*spec));
-  if (tokenizer && tokenizer->vocab_size() > model.config.vocab)
-    throw Error(options.model,
-                fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", model.config.vocab),
-                fmt::format("{}", tokenizer->vocab_size()));
   load_seconds = seconds_now() - start;
 }
 

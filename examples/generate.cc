@@ -25,7 +25,7 @@ void generate(const char* name, const char* prompt, int64_t max_tokens) {
   sigma::Request request;
   request.prompt = tokenizer.encode_prompt(prompt, sigma::Specials::as_text);
   request.max_tokens = max_tokens;
-  request.sampling = {.temperature = 0.7, .top_p = 0.95, .seed = 1};
+  request.sampling = {.temperature = 0};  // greedy; {.temperature = 0.7, .top_p = 0.95, .seed = 1} samples
   if (tokenizer.spec().eos) request.stop_tokens = {*tokenizer.spec().eos};
 
   // An engine with a cache that holds this one request.

@@ -132,12 +132,13 @@ void Checkpoint::release(const WeightSpec& spec) const {
 }
 
 std::optional<TokenizerSpec> Checkpoint::tokenizer() const {
-  if (impl_->gguf) {
-    if (!has_gguf_tokenizer(*impl_->gguf)) return std::nullopt;
-    return tokenizer_from_gguf(*impl_->gguf);
-  }
-  if (!fs::exists(impl_->path + "/tokenizer.json")) return std::nullopt;
-  return read_tokenizer_folder(impl_->path);
+  const bool there = impl_->gguf ? has_gguf_tokenizer(*impl_->gguf) : fs::exists(impl_->path + "/tokenizer.json");
+  if (!there) return std::nullopt;
+  TokenizerSpec spec = impl_->gguf ? tokenizer_from_gguf(*impl_->gguf) : read_tokenizer_folder(impl_->path);
+  if (std::cmp_greater(spec.tokens.size(), config().vocab))
+    throw Error(impl_->path, fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", config().vocab),
+                fmt::format("{}", spec.tokens.size()));
+  return spec;
 }
 
 TokenizerSpec load_tokenizer_spec(const std::string& path) {

@@ -34,7 +34,8 @@ class Checkpoint {
   const std::string& path() const;
   const char* kind() const;  // "gguf", "folder"
   const ModelConfig& config() const;
-  // None when the checkpoint has no tokenizer. Error when it has one that is not supported.
+  // None when the checkpoint has no tokenizer. Error when it has one that is not supported, or with more tokens than
+  // the model.
   std::optional<TokenizerSpec> tokenizer() const;
   const std::map<std::string, SourceTensor>& tensors() const;  // by the name in the file
 

@@ -215,6 +215,14 @@ TEST_F(Cli, DamagedModelsAreRefused) {
   for (size_t i = 8; i < 24; ++i) huge[i] = '\x7f';  // tensor and metadata counts
   refused("huge.gguf", huge);
   fs::copy(kModel, folder.path("folder"), fs::copy_options::recursive);
+  fs::copy_file(std::string(SIGMA_TEST_DATA) + "/formats/tokenizer/qwen2/tokenizer.json",
+                folder.path("folder/tokenizer.json"));
+  for (const std::vector<std::string>& command :
+       std::vector<std::vector<std::string>>{{"generate", "-p", "hello", "-m", folder.path("folder")},
+                                             {"inspect", folder.path("folder")},
+                                             {"convert", folder.path("folder"), folder.path("mismatch.gguf")}})
+    expect_error(command, 1, {"a tokenizer of at most 97 tokens"});
+  EXPECT_FALSE(fs::exists(folder.path("mismatch.gguf")));
   write_file(folder.path("folder/config.json"), "{\"model_type\": \"sigma\"");
   expect_error({"inspect", folder.path("folder")}, 1, {"config.json", "JSON"});
 }
