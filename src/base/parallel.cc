@@ -35,68 +35,89 @@ int usable_processors() {
 
 }  // namespace
 
-// A run is published as a ticket: its number in the upper half, the tasks nobody has taken yet in the lower. A thread
-// takes one by counting the ticket down, which fails once another run has begun; so run() need not wait for workers
-// that came too late (or have no processor), only for tasks that are being worked on.
+// Processors may lie far apart, where a cache line takes a fraction of a microsecond from one to the other; so a run is
+// announced to a worker in one line of its own, with everything it needs to begin. Of a run's tasks the first belongs
+// to the caller and one to each worker; the rest is for whoever comes. A worker takes its own by setting kTaken; so
+// does the caller with one that is left when all else is done: run() need not wait for workers that came too late (or
+// have no processor), only for tasks that are being worked on.
 struct ThreadPool::State {
-  alignas(64) std::atomic<uint64_t> ticket{0};
-  alignas(64) std::atomic<int64_t> finished{0};  // tasks of this run
-  alignas(64) std::atomic<uint32_t> epoch{0};    // changes with every run: what workers sleep on
-  alignas(64) int64_t tasks = 0;  // of this run, as are call and f; stable while one of its tasks is taken
-  Call call = nullptr;
-  const void* f = nullptr;
-  std::atomic<bool> stop{false};
-  std::vector<std::thread> workers;
+  static constexpr uint32_t kTaken = 1, kNextRun = 2;
 
+  struct Worker {
+    alignas(64) std::atomic<uint32_t> run{0};  // changes with every run; what the worker sleeps on
+    Call call = nullptr;                       // null: the end. Stable, as what follows, while its task is taken
+    const void* f = nullptr;
+    int64_t tasks = 0;
+    alignas(64) std::atomic<uint32_t> finished{0};  // `run` without kTaken, of the last run that it took part in
+    std::thread thread;
+  };
+
+  alignas(64) std::atomic<int64_t> next{0};  // task that belongs to nobody
+  uint32_t run = 0;
+  std::vector<Worker> workers;
+  size_t started = 0;
+
+  explicit State(size_t count) : workers(count) {}
   ~State() {
-    stop = true;
-    epoch.fetch_add(1, std::memory_order_release);
-    epoch.notify_all();
-    for (std::thread& one : workers) one.join();
+    for (size_t i = 0; i < started; ++i) announce(workers[i], nullptr, nullptr, 0, run + kNextRun);
+    for (size_t i = 0; i < started; ++i) workers[i].thread.join();
   }
 
-  // Works until no task of this run is left.
-  void work(int thread) {
-    int64_t done = 0;
-    uint64_t seen = ticket.load(std::memory_order_acquire);
-    while (static_cast<uint32_t>(seen) != 0) {
-      if (!ticket.compare_exchange_weak(seen, seen - 1, std::memory_order_acquire)) continue;
-      call(f, tasks - static_cast<uint32_t>(seen), thread);
-      ++done;
-      --seen;
-    }
-    if (done != 0) finished.fetch_add(done, std::memory_order_release);
+  static void announce(Worker& worker, Call call, const void* f, int64_t tasks, uint32_t run) {
+    worker.call = call;
+    worker.f = f;
+    worker.tasks = tasks;
+    worker.run.store(run, std::memory_order_release);
+    worker.run.notify_one();
+  }
+  static bool take(Worker& worker, uint32_t run) {
+    return worker.run.compare_exchange_strong(run, run | kTaken, std::memory_order_acquire, std::memory_order_relaxed);
   }
 
-  void wait_for_change(uint32_t seen) {
+  void work(const void* f, Call call, int64_t tasks, int64_t own, int thread) {
+    for (int64_t task = own; task < tasks; task = next.fetch_add(1, std::memory_order_relaxed)) call(f, task, thread);
+  }
+
+  static uint32_t wait_for_change(const Worker& worker, uint32_t seen) {
     const auto deadline = std::chrono::steady_clock::now() + kSpin;
     for (;;) {
       for (int i = 0; i < 64; ++i) {
-        if (epoch.load(std::memory_order_acquire) != seen) return;
+        const uint32_t now = worker.run.load(std::memory_order_acquire);
+        if (now != seen) return now;
         pause_briefly();
       }
       if (std::chrono::steady_clock::now() > deadline) break;
     }
-    epoch.wait(seen, std::memory_order_acquire);
+    worker.run.wait(seen, std::memory_order_acquire);
+    return worker.run.load(std::memory_order_acquire);
   }
 
-  void worker(int thread) {
+  void serve(Worker& worker, int index) {
     uint32_t seen = 0;
     for (;;) {
-      wait_for_change(seen);
-      seen = epoch.load(std::memory_order_acquire);
-      if (stop) return;
-      work(thread);
+      seen = wait_for_change(worker, seen);
+      if ((seen & kTaken) != 0 || !take(worker, seen)) continue;
+      const uint32_t run_taken = seen;
+      seen |= kTaken;
+      if (worker.call == nullptr) return;
+      work(worker.f, worker.call, worker.tasks, index, index);
+      worker.finished.store(run_taken, std::memory_order_release);
     }
   }
 };
 
-ThreadPool::ThreadPool(int threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int threads) {
   if (threads <= 0) threads = usable_processors();
+  state_ = std::make_unique<State>(static_cast<size_t>(threads) - 1);
   try {
-    for (int i = 1; i < threads; ++i) state_->workers.emplace_back([s = state_.get(), i] { s->worker(i); });
+    for (State::Worker& worker : state_->workers) {
+      worker.thread =
+          std::thread([s = state_.get(), &worker, i = static_cast<int>(state_->started) + 1] { s->serve(worker, i); });
+      ++state_->started;
+    }
   } catch (const std::system_error& e) {
-    throw Error("threads", fmt::format("{} threads", threads), fmt::format("{}: {}", size(), e.code().message()));
+    throw Error("threads", fmt::format("{} threads", threads),
+                fmt::format("{}: {}", state_->started + 1, e.code().message()));
   }
 }
 
@@ -110,19 +131,21 @@ void ThreadPool::run_erased(int64_t tasks, Call call, const void* f) {
     for (int64_t task = 0; task < tasks; ++task) call(f, task, 0);
     return;
   }
-  SIGMA_CHECK_LT(tasks, int64_t{1} << 32);
-  s.tasks = tasks;
-  s.call = call;
-  s.f = f;
-  s.finished.store(0, std::memory_order_relaxed);
-  const uint64_t run = (s.ticket.load(std::memory_order_relaxed) >> 32) + 1;
-  s.ticket.store(run << 32 | static_cast<uint64_t>(tasks), std::memory_order_release);
-  s.epoch.fetch_add(1, std::memory_order_release);
-  s.epoch.notify_all();
-  s.work(0);
-  for (int spins = 0; s.finished.load(std::memory_order_acquire) != tasks; ++spins) {
-    pause_briefly();
-    if (spins > 4096) std::this_thread::yield();  // a worker lost its processor
+  const auto helpers = static_cast<size_t>(std::min(tasks - 1, static_cast<int64_t>(s.workers.size())));
+  s.run += State::kNextRun;
+  s.next.store(static_cast<int64_t>(helpers) + 1, std::memory_order_relaxed);
+  for (size_t i = 0; i < helpers; ++i) State::announce(s.workers[i], call, f, tasks, s.run);
+  s.work(f, call, tasks, 0, 0);
+  for (size_t i = 0; i < helpers; ++i) {
+    State::Worker& worker = s.workers[i];
+    if (State::take(worker, s.run)) {
+      call(f, static_cast<int64_t>(i) + 1, 0);
+      continue;
+    }
+    for (int spins = 0; worker.finished.load(std::memory_order_acquire) != s.run; ++spins) {
+      pause_briefly();
+      if (spins > 4096) std::this_thread::yield();  // a worker lost its processor
+    }
   }
 }
 
