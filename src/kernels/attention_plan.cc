@@ -116,7 +116,6 @@ class Tasks {
     tile.tasks_left = static_cast<int>(count_ - first);
     for (int64_t i = first; i < count_; ++i)
       size_.vectors = std::max(size_.vectors, unit_vectors * (tasks_[i].unit_end - tasks_[i].unit));
-    size_.unit_vectors = std::max(size_.unit_vectors, unit_vectors);
   }
   // The next task's share of what is left, in splits of one unit of this tile.
   int64_t unit_splits(const AttentionTile& tile) const {

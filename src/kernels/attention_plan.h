@@ -4,9 +4,9 @@
 // each has q_heads / units query heads, k_heads / units K heads and v_heads / units V heads.
 // A tile is a few consecutive rows of one sequence. Its vectors, a query head of a row each, are numbered
 // [query head][row], so that those of a unit, of a K head and of a V head are consecutive.
-// A task is a range of units over a stretch of a tile's context. Few rows: all units at once, in the order in which a
-// page holds them, since reading memory front to back is what decides the time; many rows: one unit, which reuses what
-// it has read.
+// A task is a range of units over a stretch of a tile's context. Few rows: all units at once, of every block first the
+// keys and then the values in the order in which a page holds them, since reading memory front to back is what decides
+// the time; many rows: one unit, which reuses what it has read.
 //
 // Determinism: the context is cut at absolute positions. Within a split of kAttentionSplit positions, blocks of
 // kAttentionBlock are folded in order by the online softmax; splits are merged in order. So a row's result depends on
@@ -55,9 +55,8 @@ struct AttentionTask {
   int64_t begin = 0, end = 0;
 };
 
-// Vectors that a task, or one unit of a task, may have.
 struct TaskSize {
-  int64_t vectors = 0, unit_vectors = 0;
+  int64_t vectors = 0;          // that a task may have
   int64_t board_positions = 0;  // of the longest context with a ScoreBoard
 };
 

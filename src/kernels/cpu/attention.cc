@@ -21,26 +21,23 @@ int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t choice_floats(int64_t positions) { return positions + kSelectPad; }
 
 int64_t scratch_bytes(const AttentionPlan& plan, const TaskSize& size) {
-  const int64_t bytes = Workspace(plan, size.vectors, size.unit_vectors, nullptr).bytes;
+  const int64_t bytes = Workspace(plan, size.vectors, nullptr).bytes;
   return bytes + (size.board_positions > 0 ? 5 * 4 * choice_floats(size.board_positions) : 0);
 }
 
-// Calls use(block of one unit, strips, rows) for all units of every block of a split, in the order in which pages hold
-// them.
+// Calls use(begin, count) for the blocks of a split.
 template <class F>
-void for_blocks(const AttentionPlan& plan, const AttentionTask& task, int64_t split, const F& use) {
-  const AttentionTile& tile = *task.tile;
-  const int64_t split_end = least(split + kAttentionSplit, task.end), unit_vectors = tile.rows * plan.q_heads;
-  for (int64_t begin = split; begin < split_end; begin += kAttentionBlock) {
-    const int64_t count = least(split_end - begin, kAttentionBlock);
-    Strips strips;
-    find_strips(strips, plan.args->k, plan.k, tile.pages, begin, count);
-    ValueRows rows;
-    find_rows(rows, plan.args->v, plan.v, tile.pages, begin, count);
-    for (int unit = task.unit; unit < task.unit_end; ++unit)
-      use(UnitBlock{.unit = unit, .first = (unit - task.unit) * unit_vectors, .begin = begin, .count = count}, strips,
-          rows);
-  }
+void for_blocks(const AttentionTask& task, int64_t split, const F& use) {
+  const int64_t end = least(split + kAttentionSplit, task.end);
+  for (int64_t begin = split; begin < end; begin += kAttentionBlock) use(begin, least(end - begin, kAttentionBlock));
+}
+
+// Calls use(block of one unit) for a task's units, in the order in which pages hold them.
+template <class F>
+void for_units(const AttentionPlan& plan, const AttentionTask& task, int64_t begin, int64_t count, const F& use) {
+  const int64_t unit_vectors = task.tile->rows * plan.q_heads;
+  for (int unit = task.unit; unit < task.unit_end; ++unit)
+    use(UnitBlock{.unit = unit, .first = (unit - task.unit) * unit_vectors, .begin = begin, .count = count});
 }
 
 // Where a tile keeps the softmax of one split of its vectors, from `vector` on.
@@ -54,7 +51,7 @@ void attend(const AttentionPlan& plan, const AttentionTask& task, std::byte* scr
   const AttentionTile& tile = *task.tile;
   const int64_t unit_vectors = tile.rows * plan.q_heads, v_dim = plan.v.padded_dim;
   const int64_t first = task.unit * unit_vectors, vectors = (task.unit_end - task.unit) * unit_vectors;
-  Workspace work(plan, vectors, unit_vectors, scratch);
+  Workspace work(plan, vectors, scratch);
   store_queries(plan, task, work.queries);
   const Softmax split_in_scratch = work.split;
   for (int64_t split = task.begin; split < task.end; split += kAttentionSplit) {
@@ -63,8 +60,15 @@ void attend(const AttentionPlan& plan, const AttentionTask& task, std::byte* scr
     else
       work.split = split == 0 ? work.whole : split_in_scratch;
     clear(work.split, vectors, v_dim);
-    for_blocks(plan, task, split, [&](const UnitBlock& block, const Strips& strips, const ValueRows& rows) {
-      attend_block(plan, tile, work, strips, rows, block);
+    // All of a block's keys, then all of its values: two long streams, where shorter ones in turn would stop the
+    // processor's prefetchers at every change.
+    for_blocks(task, split, [&](int64_t begin, int64_t count) {
+      Strips strips;
+      find_strips(strips, plan.args->k, plan.k, tile.pages, begin, count);
+      for_units(plan, task, begin, count, [&](const UnitBlock& b) { weigh_block(plan, tile, work, strips, b); });
+      ValueRows rows;
+      find_rows(rows, plan.args->v, plan.v, tile.pages, begin, count);
+      for_units(plan, task, begin, count, [&](const UnitBlock& b) { add_block(plan, tile, work, rows, b); });
     });
     if (tile.partial != nullptr || split == 0) continue;
     for (int64_t i = 0; i < vectors; ++i)
@@ -119,19 +123,23 @@ void score(const AttentionPlan& plan, const AttentionTask& task, std::byte* scra
   const AttentionTile& tile = *task.tile;
   const int64_t unit_vectors = tile.rows * plan.q_heads;
   const int64_t first = task.unit * unit_vectors, vectors = (task.unit_end - task.unit) * unit_vectors;
-  const Workspace work(plan, vectors, unit_vectors, scratch);
+  const Workspace work(plan, vectors, scratch);
   store_queries(plan, task, work.queries);
   for (int64_t split = task.begin; split < task.end; split += kAttentionSplit) {
     clear(work.split, vectors, 0);
-    for_blocks(plan, task, split, [&](const UnitBlock& block, const Strips& strips, const ValueRows&) {
-      for_scores(plan, tile, work, strips, block, [&](int64_t vector, int64_t n, float* scores) {
-        for (int64_t i = 0; i < n; ++i) {
-          const int64_t v = vector + i;
-          const int seen = visible(tile, v % tile.rows, block.begin, block.count);
-          if (seen > 0)
-            record(tile.board, first + v, block.begin, scores + i * kScoreStride, seen, work.split.m[v],
-                   work.split.l[v]);
-        }
+    for_blocks(task, split, [&](int64_t begin, int64_t count) {
+      Strips strips;
+      find_strips(strips, plan.args->k, plan.k, tile.pages, begin, count);
+      for_units(plan, task, begin, count, [&](const UnitBlock& block) {
+        for_scores(plan, tile, work, strips, block, [&](int64_t vector, int64_t n, float* scores) {
+          for (int64_t i = 0; i < n; ++i) {
+            const int64_t v = vector + i;
+            const int seen = visible(tile, v % tile.rows, block.begin, block.count);
+            if (seen > 0)
+              record(tile.board, first + v, block.begin, scores + i * kScoreStride, seen, work.split.m[v],
+                     work.split.l[v]);
+          }
+        });
       });
     });
     for (int64_t i = 0; i < vectors; ++i) {
@@ -195,7 +203,7 @@ void add_chosen(const AttentionPlan& plan, const AttentionTile& tile, const Work
 
 // The vectors of one V head: the next one's choice is made while the rows of the last one's are on their way.
 void select(const AttentionPlan& plan, const AttentionTile& tile, int v_head, std::byte* scratch) {
-  const Workspace work(plan, 1, 1, scratch);
+  const Workspace work(plan, 1, scratch);
   const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads, first = v_head * vectors;
   const int64_t head = v_head * plan.v.head_bytes, stride = tile.board.stride;
   float* folded = work.rest;

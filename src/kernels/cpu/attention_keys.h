@@ -105,6 +105,12 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
   }
 }
 
+// Keys that take several tiles of vectors are used for about as long as it takes to read them, so reading must go on
+// meanwhile: the lines this far on are asked for, into the second cache, which has more room for lines under way than
+// the first. Keys and values that one tile takes in are left to the processor's own prefetchers, which such requests
+// only disturb.
+inline constexpr int64_t kAheadBytes = 8192;
+
 // Vectors against strips of one head. s: a row of s_stride floats per vector, at the run's start; a strip's scores go
 // to s[m][first ...], strips in order, so that lanes beyond a page's end are overwritten by the next page's.
 struct ScoreTile {
@@ -117,14 +123,27 @@ struct ScoreTile {
   int64_t s_stride;
   int64_t dim;  // padded
   float scale;
+  int64_t strip_bytes;
+  const std::byte* ahead;  // where to prefetch; null: nowhere
 };
+
+// Half of the lines of N vectors of keys of `bytes` each: two tiles prefetch what one reads.
+template <int N, int bytes>
+inline const std::byte* prefetch_half(const std::byte* ahead) {
+  constexpr int kLines = N * bytes < 128 ? 1 : N * bytes / 128;
+  if (ahead == nullptr) return ahead;
+  SIGMA_UNROLL
+  for (int i = 0; i < kLines; ++i) prefetch_far(ahead + i * 64);
+  return ahead + kLines * 64;
+}
 
 // Dot products of one strip: acc[m][c].
 struct DotBf16 {
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte* keys = strip.keys + t.head_offset;
+    const std::byte *keys = strip.keys + t.head_offset, *ahead = t.ahead;
     for (int64_t p = 0; p < t.dim / 2; ++p, keys += t.step_bytes) {
+      ahead = prefetch_half<N, kLanes * 4>(ahead);
       I32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
@@ -142,8 +161,9 @@ template <class Element>
 struct DotF32 {
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte* keys = strip.keys + t.head_offset;
+    const std::byte *keys = strip.keys + t.head_offset, *ahead = t.ahead;
     for (int64_t i = 0; i < t.dim; ++i, keys += t.step_bytes) {
+      ahead = prefetch_half<N, kLanes * sizeof(Element)>(ahead);
       F32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = widen(reinterpret_cast<const Element*>(keys) + c * kLanes);
@@ -163,7 +183,7 @@ struct DotF32 {
 struct DotQ8 {
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte *keys = strip.keys + t.head_offset, *scales = strip.scales + t.head_offset;
+    const std::byte *keys = strip.keys + t.head_offset, *scales = strip.scales + t.head_offset, *ahead = t.ahead;
     const int64_t blocks = t.dim / kQuantBlock;
     for (int64_t b = 0; b < blocks; ++b, scales += t.scale_step_bytes) {
       I32 sum[M][N];
@@ -174,6 +194,7 @@ struct DotQ8 {
         for (int c = 0; c < N; ++c) sum[m][c] = offset;
       }
       for (int64_t i = 0; i < kQuantBlock / 4; ++i, keys += t.step_bytes) {
+        ahead = prefetch_half<N, kLanes * 4>(ahead);
         I32 k[N];
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
@@ -245,17 +266,20 @@ inline int next_tile(int64_t left) {
 template <class Dot, int N>
 inline void score_vectors(int64_t count, const ScoreTile& all) {
   if (count <= kTileRows) return score_strips<Dot, N>(static_cast<int>(count), all);
-  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip)
-    for (int64_t m = 0; m < count;) {
+  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip) {
+    const std::byte* ahead = strip->keys + all.head_offset + kAheadBytes;
+    for (int64_t m = 0, tile = 0; m < count; ++tile) {
       ScoreTile t = all;
       t.strip = strip;
       t.strip_end = strip + 1;
       t.q += m * t.q_stride;
       t.s += m * t.s_stride;
+      t.ahead = tile < 2 ? ahead + tile * all.strip_bytes / 2 : nullptr;
       const int rows = next_tile(count - m);
       score_strips<Dot, N>(rows, t);
       m += rows;
     }
+  }
 }
 
 template <class Dot>
@@ -281,7 +305,9 @@ inline void score(const Queries& queries, int64_t first, int64_t count, const St
                     .s = s,
                     .s_stride = s_stride,
                     .dim = layout.padded_dim,
-                    .scale = scale};
+                    .scale = scale,
+                    .strip_bytes = layout.block_bytes * strip_columns(layout) * kLanes / layout.key_block,
+                    .ahead = nullptr};
   switch (layout.format) {
     case Format::bf16:
       return score_vectors<DotBf16>(strip_columns(layout), count, t);

@@ -26,17 +26,16 @@ struct Softmax {
 struct Workspace {
   Queries queries;       // of all of the task's vectors
   Softmax split, whole;  // likewise: of the current split, of all before it
-  // Of one unit.
-  float* scores;     // [kScoreGroup][kScoreStride]
-  std::byte* p;      // [vectors][p_stride]
-  float* factor;     // [vectors]
-  float* staged;     // [kStageSteps][padded v dim]
-  std::byte* zeros;  // a V row of zeros
-  float* expanded;   // see attention_expand.h
-  float* rest;       // the caller's
+  std::byte* p;          // likewise: [vectors][p_stride], of a block
+  float* factor;         // [vectors]
+  float* scores;         // [kScoreGroup][kScoreStride]
+  float* staged;         // [kStageSteps][padded v dim]
+  std::byte* zeros;      // a V row of zeros
+  float* expanded;       // see attention_expand.h
+  float* rest;           // the caller's
   int64_t p_stride, bytes;
 
-  Workspace(const AttentionPlan& plan, int64_t vectors, int64_t unit_vectors, std::byte* base) {
+  Workspace(const AttentionPlan& plan, int64_t vectors, std::byte* base) {
     const int64_t v_dim = plan.v.padded_dim;
     const AttentionArgs& args = *plan.args;
     int64_t used = 0;
@@ -54,8 +53,8 @@ struct Workspace {
       *softmax = {take_floats(vectors), take_floats(vectors), take_floats(vectors * v_dim)};
     scores = take_floats(kScoreGroup * kScoreStride);
     p_stride = plan.v.format == Format::bf16 ? kAttentionBlock * 2 : kAttentionBlock * 4;
-    p = take(unit_vectors * p_stride);
-    factor = take_floats(unit_vectors);
+    p = take(vectors * p_stride);
+    factor = take_floats(vectors);
     staged = take_floats(kStageSteps * v_dim);
     zeros = take(plan.v.row_bytes);
     expanded = take_floats(args.expansion != nullptr ? expanded_floats(plan.k, args.q_dim) : 0);
@@ -180,11 +179,11 @@ inline void add_steps(const AttentionPlan& plan, const AttentionTile& tile, cons
   const int64_t v_dim = plan.v.padded_dim, last_step = block.count / step_tokens;
   const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads;
   const auto tile_of = [&](int64_t first) {
-    return ValueTile{.p = work.p + first * work.p_stride,
+    return ValueTile{.p = work.p + (block.first + first) * work.p_stride,
                      .p_stride = work.p_stride,
                      .o = work.split.o + (block.first + first) * v_dim,
                      .o_stride = v_dim,
-                     .factor = begin == 0 ? work.factor + first : nullptr,
+                     .factor = begin == 0 ? work.factor + block.first + first : nullptr,
                      .begin = begin,
                      .end = end};
   };
@@ -214,21 +213,26 @@ inline void add_steps(const AttentionPlan& plan, const AttentionTile& tile, cons
   }
 }
 
-// Folds one block into the softmax of the current split. rows: of the block, of head 0.
-inline void attend_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
-                         const Strips& strips, const ValueRows& rows, const UnitBlock& block) {
-  const bool pairs = plan.v.format == Format::bf16;
+// Scores of one unit's vectors over a block, and what they make of the softmax so far: p, the factors, m and l.
+inline void weigh_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
+                        const Strips& strips, const UnitBlock& block) {
   for_scores(plan, tile, work, strips, block, [&](int64_t vector, int64_t n, float* scores) {
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t v = vector + i, in_unit = v - block.first;
+      const int64_t v = vector + i;
       const int seen = visible(tile, v % tile.rows, block.begin, block.count);
-      work.factor[in_unit] = 1.0f;
+      work.factor[v] = 1.0f;
       if (seen > 0)
-        work.factor[in_unit] = soften(pairs, scores + i * kScoreStride, seen, work.p + in_unit * work.p_stride,
-                                      work.split.m[v], work.split.l[v]);
+        work.factor[v] = soften(plan.v.format == Format::bf16, scores + i * kScoreStride, seen,
+                                work.p + v * work.p_stride, work.split.m[v], work.split.l[v]);
     }
   });
-  const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads, steps = block.count / (pairs ? 2 : 1);
+}
+
+// The block's sums of values for one unit's vectors. rows: of the block, of head 0.
+inline void add_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
+                      const ValueRows& rows, const UnitBlock& block) {
+  const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads;
+  const int64_t steps = block.count / (plan.v.format == Format::bf16 ? 2 : 1);
   for (int j = 0; j < plan.v_heads; ++j) {
     const ValueHead head{
         .rows = &rows, .layout = &plan.v, .offset = (block.unit * plan.v_heads + j) * plan.v.head_bytes};
