@@ -1,0 +1,69 @@
+"""What arithmetic and caches cost in quality: the change of perplexity against the shipped model in f32 (its weights as
+they are, products, attention and caches in f32), token by token over the same text.
+
+The text: the Python language reference as help() shows it (pydoc_data.topics of the Python that runs this), in windows
+of 2,048 tokens, of which the second half is scored: every scored token has 1,024 to 2,046 before it."""
+import array
+import math
+import pathlib
+import statistics
+import tempfile
+from pydoc_data.topics import topics
+
+from children import CACHE, model_file, run
+from lines import line_of
+
+CONTEXT = 2048
+CHARACTERS = 300_000
+PEER = "the same in f32"
+REFERENCE = ("SmolLM2-135M f32", "f32", 0)
+# case: (model, format of both caches, v-top, largest aimed change in %)
+VARIANTS = {
+    "perplexity, as shipped": ("SmolLM2-135M q4_1", "f32", 0, 0.1),
+    "perplexity, weights in q8": ("SmolLM2-135M q8_0", "f32", 0, 0.1),
+    "perplexity, bf16 caches": ("SmolLM2-135M q4_1", "bf16", 0, None),
+    "perplexity, q8 caches": ("SmolLM2-135M q4_1", "q8_0", 0, 0.3),
+    "perplexity, v-top 25": ("SmolLM2-135M q4_1", "bf16", 25, None),
+    "perplexity, v-top 50": ("SmolLM2-135M q4_1", "bf16", 50, None),
+    "perplexity, v-top 100": ("SmolLM2-135M q4_1", "bf16", 100, 0.5),
+    "perplexity, v-top 200": ("SmolLM2-135M q4_1", "bf16", 200, None),
+}
+
+
+def text_file():
+    CACHE.mkdir(parents=True, exist_ok=True)
+    path = CACHE / "python-topics.txt"
+    path.write_text("\n".join(topics[name] for name in sorted(topics))[:CHARACTERS])
+    return path
+
+
+def token_losses(options, model, cache, v_top):
+    """The negative log-likelihood of every scored token."""
+    name = cache.removesuffix("_0")
+    with tempfile.NamedTemporaryFile(suffix=".nll") as file:
+        command = [options.sigma, "perplexity", "-m", model_file(options.sigma, model), "-f", text_file()]
+        command += ["--context", CONTEXT, "--k-cache", name, "--v-cache", name, "--v-top", v_top, "--nll", file.name]
+        run([*command, "--threads", options.threads])
+        losses = array.array("d")
+        losses.frombytes(pathlib.Path(file.name).read_bytes())
+        return losses
+
+
+def change_of(losses, reference):
+    """(change of perplexity in %, its standard error): of the paired differences."""
+    differences = [a - b for a, b in zip(losses, reference)]
+    mean = statistics.fmean(differences)
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
+    return 100 * math.expm1(mean), 100 * error * math.exp(mean)
+
+
+def quality(cases, options):
+    """ours: the change in %, low and high one standard error away."""
+    reference = token_losses(options, *REFERENCE)
+    peer = (PEER, f"ours, {len(reference)} tokens", {"median": 0, "low": 0, "high": 0})
+    for case in cases:
+        model, cache, v_top, _ = VARIANTS[case]
+        change, error = change_of(token_losses(options, model, cache, v_top), reference)
+        ours = {"median": change, "low": change - error, "high": change + error}
+        line = line_of(case, model, options.threads, "%", ours, peer, caches=(cache, cache))
+        yield {**line, "context": CONTEXT}
