@@ -12,11 +12,12 @@ namespace sigma::bench {
 
 namespace {
 
-// A number at the start of `text`, which is cut off; 0 when there is none.
+// A number at the start of `text`, which is cut off; -1 when there is none, or a larger one than any case has.
 int64_t take_number(std::string_view& text) {
+  constexpr int64_t kMost = 1 << 24;
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return 0;
+  if (error != std::errc() || value > kMost) return -1;
   text.remove_prefix(static_cast<size_t>(end - text.data()));
   return value;
 }

@@ -28,7 +28,7 @@ from children import ROOT, Failed, run
 from lines import check, key_of_line, names_of
 
 
-KERNELS = (None, None, None, None, "all but attention", None)  # stands for the keys of all of them
+KERNELS = (None, None, None, None, "all other kernels", None)  # stands for the keys of all of them
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Entry:
     def name(self):
         model, weights, k_cache, v_cache, case, peer = self.key
         caches = "" if k_cache in (None, "bf16") else f"K {k_cache} V {v_cache}"
-        return " ".join(filter(None, (f"{self.section}:", model, weights, caches, case, peer and f"beside {peer}")))
+        return " ".join(filter(None, (self.section and f"{self.section}:", model, weights, caches, case, peer and f"beside {peer}")))
 
 
 @dataclass
@@ -154,7 +154,7 @@ class Results:
     """The lines so far, by key; each new one is on disk at once."""
 
     def __init__(self, path, keep):
-        self.path, self.lines, self.failures = path, {}, []
+        self.path, self.lines, self.failures, self.begin = path, {}, [], time.monotonic()
         if keep and path.exists():
             found = [json.loads(line) for line in path.read_text().splitlines()]
             self.lines = {key_of_line(line): line for line in found}
@@ -164,7 +164,10 @@ class Results:
         if line["share"] is not None and line["share"] > 1:
             limit = line["limit"]
             raise Failed(f"reached {line['share']:.0%} of {limit['kind']} {limit['value'] / 1e9:.0f} G/s: not a limit")
-        self.lines[key_of_line(line)] = line
+        key = key_of_line(line)
+        self.lines[key] = line
+        told = report.with_spread(line["ours"], line["unit"])
+        print(f"{time.monotonic() - self.begin:6.0f} s  {Entry('', key).name()}: {told}", file=sys.stderr)
         partial = self.path.with_suffix(".partial")
         partial.write_text("".join(json.dumps(line) + "\n" for line in self.lines.values()))
         partial.rename(self.path)
@@ -239,7 +242,6 @@ def command():
 
 def main():
     options = parse_options()
-    begin = time.monotonic()
     whole = options.resume or not (options.quick or options.filter)
     path = ROOT / "build" / ("bench.jsonl" if whole else "bench-part.jsonl")
     path.parent.mkdir(exist_ok=True)
@@ -252,16 +254,12 @@ def main():
         wanted = {key for key in (entry.key for entry in job.entries) if options.filter in names[key]}
         if options.resume and not options.filter:
             wanted -= results.measured()
-        if not wanted:
-            continue
-        started = time.monotonic()
-        perform(job, wanted, results, names)
-        done = ", ".join(sorted(names[key] for key in wanted))
-        print(f"{time.monotonic() - begin:6.0f} s (+{time.monotonic() - started:.0f}): {done}", file=sys.stderr, flush=True)
+        if wanted:
+            perform(job, wanted, results, names)
     entries = entries_for(jobs, results.lines)
     print(report.tables(results.lines, entries))
     if options.docs and whole:
-        minutes = f"{(time.monotonic() - begin) / 60:.0f} minutes" if not options.resume else "parts"
+        minutes = f"{(time.monotonic() - results.begin) / 60:.0f} minutes" if not options.resume else "parts"
         report.write_docs(results.lines, entries, command(), minutes)
     if results.failures:
         print(f"bench: {len(results.failures)} rows have no figure", file=sys.stderr)

@@ -120,9 +120,9 @@ def bytes_per_token(side, lines):
 
 
 def bytes_ratio(row, lines):
-    """How many times faster ours is if both run at their limit; None: theirs was not measured."""
-    theirs = bytes_per_token(row.theirs, lines)
-    return theirs / bytes_per_token(row.ours, lines) if theirs else None
+    """How many times faster ours is if both run at their limit; None: one of them was not measured."""
+    ours, theirs = bytes_per_token(row.ours, lines), bytes_per_token(row.theirs, lines)
+    return theirs / ours if ours and theirs else None
 
 
 def break_even(weights, lines):
