@@ -92,7 +92,7 @@ class Sigma(Child):
 
 
 class Llama(Child):
-    """llama.cpp without and with flash attention: both ways twice, then the faster one only."""
+    """llama.cpp without and with flash attention: both ways once, and again if they are close, then the faster only."""
 
     def __init__(self, sigma, sides, threads):
         longest = max(sum(sizes_of(side.case)[:2]) for side in sides)
@@ -103,9 +103,15 @@ class Llama(Child):
     def measure(self, case):
         speeds = self.speeds.setdefault(case, {False: [], True: []})
         tokens, context, _ = sizes_of(case)
-        for flash in [False, True] if len(speeds[True]) < 2 > len(speeds[False]) else [self.best(case)]:
+        for flash in self.ways(speeds):
             request = {"case": case.split(":")[0], "tokens": tokens, "context": context, "flash_attention": flash}
             speeds[flash].append(tokens / self.ask(json.dumps(request))["seconds"])
+
+    @staticmethod
+    def ways(speeds):
+        slow, fast = sorted(speeds, key=lambda flash: statistics.median(speeds[flash] or [0]))
+        close = not speeds[slow] or speeds[fast][0] < 1.15 * speeds[slow][0]
+        return [False, True] if len(speeds[slow]) < 2 and close else [fast]
 
     def best(self, case):
         return max((False, True), key=lambda flash: statistics.median(self.speeds[case][flash]))

@@ -59,9 +59,10 @@ def whole_steps(weights):
         )
 
 
-LONG_PROMPT = 16384
-# The middle of the prompt, whose speed is that of the whole: a chunk's time grows linearly with its depth.
-MIDDLE = f"prefill:512@{(LONG_PROMPT - 512) // 2}"
+LONG_PROMPT, CHUNK = 16384, 512
+# A chunk's time grows linearly with its depth, so that a prompt's speed is that of its middle chunk; that of the last
+# shows whether it does.
+MIDDLE, LAST = f"prefill:{CHUNK}@{(LONG_PROMPT - CHUNK) // 2}", f"prefill:{CHUNK}@{LONG_PROMPT - CHUNK}"
 
 # The rows of a group are measured with all their programs loaded, in this order: contexts only grow.
 GROUPS = [
@@ -78,7 +79,7 @@ GROUPS = [
             ("decode:6@16384", 0.90, 1.5),
             ("decode:4@32768", 0.90, 1.7),
         ),
-        Row(Side("std-1.5b q8_0", f"prefill:{LONG_PROMPT}"), share=0.50, rounds=1),
+        Row(Side("std-1.5b q8_0", LAST), rounds=3),
         Row(Side("std-1.5b q8_0", "decode:16@1024x8"), Side("std-1.5b q8_0", "decode:16@1024"), 0.80, 4.5),
     ],
     [

@@ -19,9 +19,8 @@ PEER = "the same in f32"
 REFERENCE = ("SmolLM2-135M f32", "f32", 0)
 # case: (model, format of both caches, v-top, largest aimed change in %)
 VARIANTS = {
-    "perplexity, as shipped": ("SmolLM2-135M q4_1", "f32", 0, 0.1),
-    "perplexity, weights in q8": ("SmolLM2-135M q8_0", "f32", 0, 0.1),
-    "perplexity, bf16 caches": ("SmolLM2-135M q4_1", "bf16", 0, None),
+    "perplexity, as shipped": ("SmolLM2-135M q4_1", "bf16", 0, 0.1),
+    "perplexity, weights in q8": ("SmolLM2-135M q8_0", "bf16", 0, 0.1),
     "perplexity, q8 caches": ("SmolLM2-135M q4_1", "q8_0", 0, 0.3),
     "perplexity, v-top 25": ("SmolLM2-135M q4_1", "bf16", 25, None),
     "perplexity, v-top 50": ("SmolLM2-135M q4_1", "bf16", 50, None),
