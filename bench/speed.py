@@ -139,11 +139,11 @@ def break_even(weights, lines):
         if std:
             extra_bytes.append((line["context"], bytes_per_token(row.ours, lines) - std))
     found = {name: zero_of(points) for name, points in extra.items()}
-    if found["median"] is None:
+    computed = zero_of(extra_bytes)
+    if found["median"] is None or computed is None:
         return None
     contexts = [context for context in found.values() if context is not None]
     ours = {"median": found["median"], "low": min(contexts), "high": max(contexts)}
-    computed = zero_of(extra_bytes)
-    peer = ("computed from bytes", "ours", spread([computed])) if computed else None
+    peer = ("computed from bytes", "ours", spread([computed]))
     threads = lines[key_of(rows[0])]["threads"]
     return line_of(BREAK_EVEN, f"sigma-1.5b {weights}", threads, "tokens", ours, peer)
