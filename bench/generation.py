@@ -90,7 +90,7 @@ def speculation(options):
     command = [options.sigma, "generate", "-m", path, "--threads", options.threads, "-n", length, "--temperature", 0]
     command += ["--tokens", ",".join(map(str, prompt)), "--logit-bias", f"{forbidden}=-100", "--ignore-eos"]
     speeds, answers = {"": [], "--no-speculation": []}, []
-    for _ in range(options.repeats):
+    for _ in range(3):  # runs of seconds
         for way, found in speeds.items():
             answer = run_json([*command, *filter(None, [way])])
             found.append(answer["decode"]["tokens"] / answer["decode"]["seconds"])
