@@ -17,16 +17,17 @@ from lines import line_of
 CONTEXT = 2048
 CHARACTERS = 262_000  # 31 thousand scored tokens
 PEER = "the same in f32"
-REFERENCE = ("SmolLM2-135M f32", "f32", 0)
-# case: (model, format of both caches, v-top, largest aimed change in %)
+REFERENCE = ("SmolLM2-135M f32", "f32")
+# case: (model, format of both caches, options, largest aimed change in %)
 VARIANTS = {
-    "perplexity, as shipped": ("SmolLM2-135M q4_1", "bf16", 0, 0.1),
-    "perplexity, weights in q8": ("SmolLM2-135M q8_0", "bf16", 0, 0.1),
-    "perplexity, q8 caches": ("SmolLM2-135M q4_1", "q8_0", 0, 0.3),
-    "perplexity, v-top 25": ("SmolLM2-135M q4_1", "bf16", 25, None),
-    "perplexity, v-top 50": ("SmolLM2-135M q4_1", "bf16", 50, None),
-    "perplexity, v-top 100": ("SmolLM2-135M q4_1", "bf16", 100, 0.5),
-    "perplexity, v-top 200": ("SmolLM2-135M q4_1", "bf16", 200, None),
+    "perplexity, as shipped": ("SmolLM2-135M q4_1", "bf16", (), 0.1),
+    "perplexity, weights in q8": ("SmolLM2-135M q8_0", "bf16", (), 0.1),
+    "perplexity, q8 caches": ("SmolLM2-135M q4_1", "q8_0", (), 0.3),
+    "perplexity, v-top 100": ("SmolLM2-135M q4_1", "bf16", ("--v-top", 100), 0.5),
+    **{
+        f"perplexity, v-top {k} renormalised": ("SmolLM2-135M q4_1", "bf16", ("--v-top", k, "--v-renormalise"), most)
+        for k, most in ((25, None), (50, None), (100, 0.5), (200, None))
+    },
 }
 
 
@@ -37,12 +38,12 @@ def text_file():
     return path
 
 
-def token_losses(options, model, cache, v_top):
+def token_losses(options, model, cache, more=()):
     """The negative log-likelihood of every scored token."""
     name = cache.removesuffix("_0")
     with tempfile.NamedTemporaryFile(suffix=".nll") as file:
         command = [options.sigma, "perplexity", "-m", model_file(options.sigma, model), "-f", text_file()]
-        command += ["--context", CONTEXT, "--k-cache", name, "--v-cache", name, "--v-top", v_top, "--nll", file.name]
+        command += ["--context", CONTEXT, "--k-cache", name, "--v-cache", name, "--nll", file.name, *more]
         run([*command, "--threads", options.threads])
         losses = array.array("d")
         losses.frombytes(pathlib.Path(file.name).read_bytes())
@@ -75,8 +76,8 @@ def quality(cases, options):
     reference = reference_losses(options)
     peer = (PEER, f"ours, {len(reference)} tokens", {"median": 0, "low": 0, "high": 0})
     for case in cases:
-        model, cache, v_top, _ = VARIANTS[case]
-        change, error = change_of(token_losses(options, model, cache, v_top), reference)
+        model, cache, more, _ = VARIANTS[case]
+        change, error = change_of(token_losses(options, model, cache, more), reference)
         ours = {"median": change, "low": change - error, "high": change + error}
         line = line_of(case, model, options.threads, "%", ours, peer, caches=(cache, cache))
         yield {**line, "context": CONTEXT}
