@@ -5,6 +5,7 @@
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "base/error.h"
+#include "bench/attention.h"
 #include "bench/kernels.h"
 #include "bench/model.h"
 
@@ -12,11 +13,11 @@ namespace sigma {
 
 namespace {
 
+using bench::Limit;
 using bench::Machine;
 using bench::ModelBench;
 using bench::ModelCase;
-using bench::Peak;
-using bench::Spread;
+using bench::Result;
 
 struct Options {
   std::string what;
@@ -27,81 +28,59 @@ struct Options {
   bool from_stdin = false, json = false;
 };
 
-struct Limit {
-  const char* kind;
-  double value;  // bytes or operations per second
-};
-
-// What bounds a case: memory for decoding, the arithmetic of the weights' kernel for prefill.
-Limit limit_of(Machine& machine, const ModelCase& c, Format weights) {
-  if (!c.prefill) return {"read", machine.read_bandwidth()};
-  if (weights == Format::f32 || weights == Format::f16) return {"f32", machine.peak(Peak::f32)};
-  if (weights == Format::bf16) return {"bf16", machine.peak(Peak::bf16)};
-  return {"int8", machine.peak(Peak::int8)};
+void report(const Options& o, const Result& result) {
+  std::puts((o.json ? bench::to_json(result) : bench::to_text(result)).c_str());
+  std::fflush(stdout);
 }
 
-// One line a case, in the form of docs/schemas/bench.json.
-Json measure(ModelBench& bench, Machine& machine, const Session& session, const Options& o, const std::string& name) {
-  const ModelCase c = [&] {
-    ModelCase parsed = bench::parse_model_case(name);
-    parsed.v_top = o.model.v_top;
-    return parsed;
-  }();
-  std::vector<double> seconds;
+ModelCase parse_case(const Options& o, const std::string& name) {
+  ModelCase c = bench::parse_model_case(name);
+  c.v_top = o.model.v_top;
+  return c;
+}
+
+// --repeats measurements, each beside one of the limit; the best limit counts.
+Result measure(ModelBench& bench, Machine& machine, const Session& session, const Options& o, const std::string& name) {
+  const ModelCase c = parse_case(o, name);
+  const auto tokens = static_cast<double>(c.tokens * c.sequences);
+  std::vector<double> speeds;
+  Limit limit;
   bench.measure(c);  // warm: scratch, pages, threads
   for (int i = 0; i < o.repeats; ++i) {
-    machine.read_once();
-    seconds.push_back(bench.measure(c));
+    const Limit now = bench.limit_once(machine, c);
+    if (now.value > limit.value) limit = now;
+    speeds.push_back(tokens / bench.measure(c));
   }
-  const Format weights = session.model.weights.layers[0].gate.source;
-  const Limit limit = limit_of(machine, c, weights);
-  const Spread s = bench::spread_of(seconds);
-  const auto tokens = static_cast<double>(c.tokens * c.sequences);
-  const double work = c.prefill ? bench.operations(c) : bench.bytes(c);
-  return {{"case", name},
-          {"model", session.name},
-          {"weights", format_info(weights).name},
-          {"k_cache", o.model.k_cache},
-          {"v_cache", o.model.v_cache},
-          {"context", c.context},
-          {"batch", c.sequences},
-          {"threads", session.threads.size()},
-          {"unit", "tokens/s"},
-          {"ours", {{"median", tokens / s.median}, {"low", tokens / s.high}, {"high", tokens / s.low}}},
-          {"peer", nullptr},
-          {"ratio", nullptr},
-          {"bytes", bench.bytes(c)},
-          {"flops", bench.operations(c)},
-          {"limit", {{"kind", limit.kind}, {"value", limit.value}}},
-          {"share", limit.value > 0 ? Json(work / s.median / limit.value) : Json(nullptr)}};
+  Result r{.name = name,
+           .model = session.name,
+           .weights = std::string(format_info(session.model.weights.layers[0].gate.source).name),
+           .k_cache = std::string(format_info(cache_format(o.model.k_cache)).name),
+           .v_cache = std::string(format_info(cache_format(o.model.v_cache)).name),
+           .context = c.context,
+           .batch = c.sequences,
+           .threads = session.threads.size(),
+           .unit = "tokens/s",
+           .ours = bench::spread_of(speeds),
+           .bytes = bench.bytes(c),
+           .operations = bench.operations(c),
+           .limit = limit};
+  r.share = bench.share(c, limit, tokens / r.ours.median);
+  return r;
 }
 
-void print(const Json& j) {
-  const bool read = j["limit"]["kind"] == "read";
-  const Json& ours = j["ours"];
-  const double rate = j["share"].is_null() ? 0 : j["share"].get<double>() * j["limit"]["value"].get<double>() * 1e-9;
-  std::printf("%-20s %10.1f tokens/s (%.1f - %.1f)  %7.1f %s  %3.0f%% of %s %.0f\n",
-              j["case"].get<std::string>().c_str(), ours["median"].get<double>(), ours["low"].get<double>(),
-              ours["high"].get<double>(), rate, read ? "GB/s" : "GOP/s",
-              j["share"].is_null() ? 0.0 : j["share"].get<double>() * 100,
-              j["limit"]["kind"].get<std::string>().c_str(), j["limit"]["value"].get<double>() * 1e-9);
-}
-
-// Each line of standard input names a case (or "read"), measured once: {"seconds", "bytes", "operations"} or
-// {"bytes_per_second"}; so that a driver can measure something else in between.
+// Each line of standard input names a case, measured once, beside its limit; so that a driver can measure something
+// else in between. The answer: {"seconds", "bytes", "flops", "limit", "share"}.
 int serve(ModelBench& bench, Machine& machine, const Options& o) {
   std::string line;
   while (std::getline(std::cin, line)) {
-    if (line == "read") {
-      print_json({{"bytes_per_second", machine.read_once()}});
-    } else if (line == "peaks") {
-      print_json(
-          {{"f32", machine.peak(Peak::f32)}, {"bf16", machine.peak(Peak::bf16)}, {"int8", machine.peak(Peak::int8)}});
-    } else {
-      ModelCase c = bench::parse_model_case(line);
-      c.v_top = o.model.v_top;
-      print_json({{"seconds", bench.measure(c)}, {"bytes", bench.bytes(c)}, {"operations", bench.operations(c)}});
-    }
+    const ModelCase c = parse_case(o, line);
+    const Limit limit = bench.limit_once(machine, c);
+    const double seconds = bench.measure(c);
+    print_json({{"seconds", seconds},
+                {"bytes", bench.bytes(c)},
+                {"flops", bench.operations(c)},
+                {"limit", {{"kind", limit.kind}, {"value", limit.value}}},
+                {"share", bench.share(c, limit, seconds)}});
     std::fflush(stdout);
   }
   return 0;
@@ -120,25 +99,16 @@ int run_model(const Options& o) {
   if (!o.json)
     std::printf("%s, %s kernels, %d threads, weights %.3f GB\n", session.name.c_str(), session.kernels.name,
                 session.threads.size(), static_cast<double>(session.model.weight_bytes) * 1e-9);
-  for (const std::string& name : cases) {
-    const Json line = measure(bench, machine, session, o, name);
-    if (o.json) {
-      print_json(line);
-    } else {
-      print(line);
-    }
-    std::fflush(stdout);
-  }
+  for (const std::string& name : cases) report(o, measure(bench, machine, session, o, name));
   return 0;
 }
 
 int run_kernels(const Options& o) {
   ThreadPool threads(o.model.threads);
-  bench::bench_kernels(cpu_kernels(), threads, {.filter = o.filter, .rounds = o.repeats},
-                       [&](const bench::KernelResult& result) {
-                         std::puts((o.json ? bench::to_json(result) : bench::to_text(result)).c_str());
-                         std::fflush(stdout);
-                       });
+  const bench::KernelOptions options{.filter = o.filter, .rounds = o.repeats};
+  const auto tell = [&](const Result& result) { report(o, result); };
+  bench::bench_kernels(cpu_kernels(), threads, options, tell);
+  bench::bench_attention(cpu_kernels(), threads, options, tell);
   return 0;
 }
 
@@ -149,7 +119,7 @@ Run bench_command(Cli& cli) {
   cli.summary("Measure speed and the share of this machine's limits, both in the same run");
   cli.example("sigma bench model -m smollm2");
   cli.example("sigma bench model -m sigma-1.5b.gguf --case decode:32@16384 --k-cache q8 --v-top 100 --json");
-  cli.example("sigma bench kernels --filter matmul");
+  cli.example("sigma bench kernels --filter attention");
   cli.option("WHAT", o->what, "model or kernels", Cli::Need::required);
   o->model.declare(cli, Cli::Need::optional);
   cli.option("--case", o->cases, "prefill:N[@CONTEXT] or decode:N[@CONTEXT][xSEQUENCES]; may be repeated");

@@ -17,12 +17,12 @@ struct Options {
   ModelOptions model;
   std::string file;
   int64_t context = 512;
-  std::optional<std::string> tokens, logits;
+  std::optional<std::string> tokens, logits, nll;
   bool json = false;
 };
 
 // Rows of logits wanted at a time: bounds memory (a row is vocab floats).
-constexpr int64_t kRows = 128;
+constexpr int64_t kRows = 256;
 
 struct Score {
   double sum = 0, sum_squares = 0;
@@ -49,6 +49,7 @@ class Scorer {
         cache_(session.kernels, session.model.config, session.engine_options(o.context).cache) {
     for (int64_t t = 0; t < o.context; t += cache_.page_tokens()) pages_.push_back(*cache_.allocate());
     if (o.logits) logits_.emplace(*o.logits);
+    if (o.nll) nll_.emplace(*o.nll);
   }
 
   // One window; the tokens after `first` are scored, each from the logits of the one before.
@@ -67,15 +68,20 @@ class Scorer {
                    .logit_rows = wanted,
                    .v_top = o_.model.v_top,
                    .v_weights = o_.model.v_renormalise ? VWeights::kept : VWeights::all});
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        const std::span<const float> row(logits.row<float>(static_cast<int64_t>(i)), static_cast<size_t>(logits.cols));
-        result.add(-static_cast<double>(token_logprob(row, window[static_cast<size_t>(begin + wanted[i] + 1)])));
-      }
+      std::vector<double> nll(wanted.size());
+      session_.threads.run(static_cast<int64_t>(nll.size()), [&](int64_t i) {
+        const std::span<const float> row(logits.row<float>(i), static_cast<size_t>(logits.cols));
+        const TokenId next = window[static_cast<size_t>(begin + wanted[static_cast<size_t>(i)] + 1)];
+        nll[static_cast<size_t>(i)] = -static_cast<double>(token_logprob(row, next));
+      });
+      for (const double x : nll) result.add(x);
+      if (nll_) nll_->write(std::as_bytes(std::span(nll)));
       if (logits_) logits_->write({logits.data, static_cast<size_t>(logits.rows * logits.row_bytes)});
     }
   }
   void commit() {
     if (logits_) logits_->commit();
+    if (nll_) nll_->commit();
   }
 
   Score result;
@@ -86,7 +92,7 @@ class Scorer {
   KvCache cache_;
   Workspace workspace_;
   std::vector<PageId> pages_;
-  std::optional<FileWriter> logits_;
+  std::optional<FileWriter> logits_, nll_;
 };
 
 int run(const Options& o) {
@@ -146,6 +152,7 @@ Run perplexity_command(Cli& cli) {
   cli.option("--context", o->context, "Tokens per window");
   cli.option("--logits", o->logits,
              "Write the scored positions' logits to this file (f32, little-endian, [positions, vocabulary])");
+  cli.option("--nll", o->nll, "Write each scored token's negative log-likelihood to this file (f64, little-endian)");
   cli.json(o->json);
   return [o] {
     if (o->file.empty() == !o->tokens)

@@ -5,10 +5,10 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "base/fmt.h"
-#include "base/json.h"
 #include "base/rng.h"
 
 namespace sigma::bench {
@@ -21,11 +21,12 @@ constexpr size_t kStreamBytes = size_t{160} << 20;
 constexpr double kRoundSeconds = 0.01;
 
 struct Case {
-  std::string name;
+  std::string name, weights;
+  int64_t rows = 1;
   double bytes = 0, operations = 0;
   std::optional<Peak> peak;
   int64_t calls = 1;  // made by one run()
-  std::function<void()> run;
+  std::function<void()> run = {};
 };
 
 struct Shape {
@@ -65,15 +66,10 @@ Peak peak_of(Format format) {
   return format == Format::bf16 ? Peak::bf16 : Peak::int8;
 }
 
-const char* peak_name(Peak peak) {
-  constexpr const char* names[] = {"f32", "bf16", "int8"};
-  return names[static_cast<int>(peak)];
-}
-
 class Bench {
  public:
   Bench(const Kernels& kernels, ThreadPool& threads, const KernelOptions& options,
-        const std::function<void(const KernelResult&)>& report)
+        const std::function<void(const Result&)>& report)
       : context_{kernels, threads, scratch_}, machine_(threads), options_(options), report_(report) {}
 
   bool wanted(const std::string& name) const { return name.find(options_.filter) != name.npos; }
@@ -94,6 +90,8 @@ class Bench {
     const std::vector<float> x = random_values(rows * shape.inputs);
     std::vector<float> out(static_cast<size_t>(rows * shape.outputs));
     measure({.name = name,
+             .weights = std::string(format_info(format).name),
+             .rows = rows,
              .bytes = rows <= 16 ? static_cast<double>(packed.front().bytes_per_pass()) : 0.0,
              .operations = 2.0 * static_cast<double>(rows * shape.outputs * shape.inputs),
              .peak = peak_of(format),
@@ -118,7 +116,7 @@ class Bench {
     constexpr int64_t kHead = 64;
     const std::vector<float> cos(static_cast<size_t>(rows * kHead / 2), 0.6f),
         sin(cos.size(), 0.8f);  // x stays as large
-    measure({.name = name, .run = [&] {
+    measure({.name = name, .rows = rows, .run = [&] {
                if (kernel == "rms_norm") context_.k.rms_norm(context_, to, from, other.data(), 1e-5f);
                if (kernel == "rope")
                  context_.k.rope(context_, to, kHead, view_of(cos.data(), rows, kHead / 2),
@@ -149,44 +147,43 @@ class Bench {
     c.run();
     const int64_t repeats = std::max<int64_t>(1, std::llround(kRoundSeconds / (seconds() - begin)));
     std::vector<double> times;
+    double read = 0, peak = 0;
     for (int round = 0; round < std::max(5, options_.rounds); ++round) {
-      if (c.bytes > 0) machine_.read_once();
-      if (c.peak) machine_.peak(*c.peak, 1);
+      if (c.bytes > 0) read = std::max(read, machine_.read_once());
+      if (c.peak) peak = std::max(peak, machine_.peak_once(*c.peak));
       const double start = seconds();
       for (int64_t i = 0; i < repeats; ++i) c.run();
       times.push_back((seconds() - start) / static_cast<double>(repeats * c.calls));
     }
-    KernelResult result{.name = c.name,
-                        .threads = context_.threads.size(),
-                        .seconds = spread_of(times),
-                        .bytes = c.bytes,
-                        .operations = c.operations};
-    set_limit(result, c.peak);
+    Result result{.name = c.name,
+                  .weights = c.weights,
+                  .batch = c.rows,
+                  .threads = context_.threads.size(),
+                  .ours = spread_of(times),
+                  .bytes = c.bytes,
+                  .operations = c.operations};
+    const double read_seconds = read > 0 ? c.bytes / read : 0;
+    const double compute_seconds = peak > 0 ? c.operations / peak : 0;
+    if (read_seconds >= compute_seconds) {
+      result.limit = {"read", read};
+    } else {
+      result.limit = {peak_name(*c.peak), peak};
+    }
+    result.share = std::max(read_seconds, compute_seconds) / result.ours.median;
     report_(result);
-  }
-
-  void set_limit(KernelResult& result, std::optional<Peak> peak) {
-    const double read_seconds = result.bytes > 0 ? result.bytes / machine_.read_bandwidth() : 0;
-    const double peak_rate = peak ? machine_.peak(*peak, 0) : 0;
-    const double compute_seconds = peak_rate > 0 ? result.operations / peak_rate : 0;
-    if (read_seconds == 0 && compute_seconds == 0) return;
-    const bool reads = read_seconds >= compute_seconds;
-    result.limit_kind = reads ? "read" : peak_name(*peak);
-    result.limit = reads ? machine_.read_bandwidth() : peak_rate;
-    result.share = std::max(read_seconds, compute_seconds) / result.seconds.median;
   }
 
   Arena scratch_;
   Context context_;
   Machine machine_;
   const KernelOptions& options_;
-  const std::function<void(const KernelResult&)>& report_;
+  const std::function<void(const Result&)>& report_;
 };
 
 }  // namespace
 
 void bench_kernels(const Kernels& kernels, ThreadPool& threads, const KernelOptions& options,
-                   const std::function<void(const KernelResult&)>& report) {
+                   const std::function<void(const Result&)>& report) {
   Bench bench(kernels, threads, options, report);
   constexpr Format kMain[] = {Format::q8_0, Format::q4_0, Format::q4_1, Format::bf16};
   constexpr Shape kDecode[] = {{2048, 2048}, {6144, 2048}, {2048, 6144}, {576, 576},
@@ -204,29 +201,6 @@ void bench_kernels(const Kernels& kernels, ThreadPool& threads, const KernelOpti
     for (const int64_t rows : {1, 512}) bench.rows(kernel, rows, kernel == std::string("swiglu") ? 6144 : 2048);
   for (const Format format : kMain) bench.pack(format, {6144, 2048});
   bench.fork_join();
-}
-
-std::string to_text(const KernelResult& r) {
-  std::string line = fmt::format("{:<32} {:>10.2f} us ({:.2f} - {:.2f})", r.name, r.seconds.median * 1e6,
-                                 r.seconds.low * 1e6, r.seconds.high * 1e6);
-  if (r.bytes > 0) line += fmt::format("  {:>6.1f} GB/s", r.bytes / r.seconds.median * 1e-9);
-  if (r.operations > 0) line += fmt::format("  {:>6.0f} GOP/s", r.operations / r.seconds.median * 1e-9);
-  if (r.limit > 0) line += fmt::format("  {:>3.0f}% of {} {:.0f}", r.share * 100, r.limit_kind, r.limit * 1e-9);
-  return line;
-}
-
-std::string to_json(const KernelResult& result) {
-  Json json;
-  json["case"] = result.name;
-  json["threads"] = result.threads;
-  json["unit"] = "s";
-  json["ours"] = {{"median", result.seconds.median}, {"low", result.seconds.low}, {"high", result.seconds.high}};
-  json["peer"] = nullptr;
-  json["bytes"] = result.bytes;
-  json["flops"] = result.operations;
-  json["limit"] = result.limit > 0 ? Json{{"kind", result.limit_kind}, {"value", result.limit}} : Json();
-  json["share"] = result.limit > 0 ? Json(result.share) : Json();
-  return json.dump();
 }
 
 }  // namespace sigma::bench

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "bench/attention.h"
 #include "bench/kernels.h"
 
 namespace sigma::bench {
@@ -35,10 +36,12 @@ int run(int argc, char** argv) {
   ThreadPool pool(threads);
   const Kernels& kernels = cpu_kernels();
   if (!json) std::printf("%s kernels, %d threads\n", kernels.name, pool.size());
-  bench_kernels(kernels, pool, options, [&](const KernelResult& result) {
+  const auto report = [&](const Result& result) {
     std::puts((json ? to_json(result) : to_text(result)).c_str());
     std::fflush(stdout);
-  });
+  };
+  bench_kernels(kernels, pool, options, report);
+  bench_attention(kernels, pool, options, report);
   return 0;
 }
 

@@ -4,17 +4,20 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <fstream>
 
 #ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
+#include "base/fmt.h"
+
 namespace sigma::bench {
 
 namespace {
 
-constexpr int64_t kBlockBytes = int64_t{256} << 20;
-constexpr int64_t kPeakLoops = 200000;
+constexpr int64_t kParts = 64;  // of the block that is read
+constexpr int64_t kPeakLoops = 1000000;
 
 std::atomic<int64_t> sink;  // what measured loops compute goes here, or they would be removed
 
@@ -171,15 +174,32 @@ PeakLoop peak_loop(Peak kind) {
 
 double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-Machine::Machine(ThreadPool& threads) : threads_(threads), block_(static_cast<size_t>(kBlockBytes)) {
-  constexpr int64_t kParts = 64;
+int64_t last_level_cache_bytes() {
+  int64_t most = 0;
+  for (int index = 0; index < 8; ++index) {
+    std::ifstream file(fmt::format("/sys/devices/system/cpu/cpu0/cache/index{}/size", index));
+    int64_t kilobytes = 0;
+    if (file >> kilobytes) most = std::max(most, kilobytes * 1024);
+  }
+  return most > 0 ? most : int64_t{32} << 20;
+}
+
+const char* peak_name(Peak peak) {
+  constexpr const char* names[] = {"f32", "bf16", "int8"};
+  return names[static_cast<int>(peak)];
+}
+
+Machine::Machine(ThreadPool& threads)
+    : threads_(threads),
+      part_bytes_(std::max(int64_t{256} << 20, 8 * last_level_cache_bytes()) / kParts / 1024 * 1024),
+      block_(static_cast<size_t>(kParts * part_bytes_)) {
   threads_.run(kParts, [&](int64_t part) {
-    std::memset(block_.data() + part * (kBlockBytes / kParts), static_cast<int>(part) + 1, kBlockBytes / kParts);
+    std::memset(block_.data() + part * part_bytes_, static_cast<int>(part) + 1, static_cast<size_t>(part_bytes_));
   });
 }
 
 double Machine::read_once() {
-  const int64_t parts = threads_.size(), part_bytes = kBlockBytes / parts / 1024 * 1024;
+  const int64_t parts = threads_.size(), part_bytes = kParts * part_bytes_ / parts / 1024 * 1024;
   double best = 0;
   for (const Read kernel : reads().kernels) {
     const double begin = seconds();
@@ -188,25 +208,20 @@ double Machine::read_once() {
     });
     best = std::max(best, static_cast<double>(parts * part_bytes) / (seconds() - begin));
   }
-  best_read_ = std::max(best_read_, best);
   return best;
 }
 
-double Machine::peak(Peak kind, int rounds) {
+double Machine::peak_once(Peak kind) {
   const PeakLoop loop = peak_loop(kind);
   if (loop == nullptr) return 0;
-  double& best = best_peak_[static_cast<int>(kind)];
-  for (int round = 0; round < rounds; ++round) {
-    std::atomic<double> operations = 0;
-    const double begin = seconds();
-    threads_.run(threads_.size(), [&](int64_t) {
-      const double done = loop(kPeakLoops);
-      for (double sum = operations; !operations.compare_exchange_weak(sum, sum + done);) {
-      }
-    });
-    best = std::max(best, operations / (seconds() - begin));
-  }
-  return best;
+  std::atomic<double> operations = 0;
+  const double begin = seconds();
+  threads_.run(threads_.size(), [&](int64_t) {
+    const double done = loop(kPeakLoops);
+    for (double sum = operations; !operations.compare_exchange_weak(sum, sum + done);) {
+    }
+  });
+  return operations / (seconds() - begin);
 }
 
 Spread spread_of(std::vector<double>& values) {

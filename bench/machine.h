@@ -11,8 +11,11 @@
 namespace sigma::bench {
 
 double seconds();  // of a steady clock
+// Of the largest cache that a core can use; what must come from memory is spread over several times as much.
+int64_t last_level_cache_bytes();
 
 enum class Peak { f32, bf16, int8 };
+const char* peak_name(Peak peak);
 
 class Machine {
  public:
@@ -21,17 +24,14 @@ class Machine {
   // Bytes per second of one read of a block that no cache holds, all threads at once: the best of several read kernels,
   // since which one is fastest differs between processors.
   double read_once();
-  // The best read so far.
-  double read_bandwidth() const { return best_read_; }
-  // Operations per second (a multiply-add is two) of independent multiply-adds on registers: the best so far, at least
-  // `rounds` measured now. 0 where the processor has no such instruction.
-  double peak(Peak kind, int rounds = 3);
+  // Operations per second (a multiply-add is two) of independent multiply-adds on registers, all threads at once. 0
+  // where the processor has no such instruction.
+  double peak_once(Peak kind);
 
  private:
   ThreadPool& threads_;
+  int64_t part_bytes_;
   Buffer block_;
-  double best_read_ = 0;
-  double best_peak_[3] = {};
 };
 
 // Of `values`, which are reordered.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <utility>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -11,11 +12,12 @@ namespace sigma::bench {
 
 namespace {
 
-// A number at the start of `text`, which is cut off; 0 when there is none.
+// A number at the start of `text`, which is cut off; -1 when there is none, or a larger one than any case has.
 int64_t take_number(std::string_view& text) {
+  constexpr int64_t kMost = 1 << 24;
   int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc()) return 0;
+  if (error != std::errc() || value > kMost) return -1;
   text.remove_prefix(static_cast<size_t>(end - text.data()));
   return value;
 }
@@ -24,6 +26,18 @@ int64_t take_number(std::string_view& text) {
 double row_bytes(Format format, int dim) {
   const FormatInfo& info = format_info(format);
   return static_cast<double>(ceil_div(dim, info.block_elements) * info.block_bytes);
+}
+
+// What products with weights of this format, or attention over a cache of it, compute in.
+Peak arithmetic(Format format) {
+  if (format == Format::f32 || format == Format::f16) return Peak::f32;
+  return format == Format::bf16 ? Peak::bf16 : Peak::int8;
+}
+
+// Operations per second; where the processor has no such instruction, of f32.
+double rate_once(Machine& machine, Peak kind) {
+  const double rate = machine.peak_once(kind);
+  return rate > 0 ? rate : machine.peak_once(Peak::f32);
 }
 
 }  // namespace
@@ -49,37 +63,41 @@ int64_t ModelBench::tokens_needed(const ModelCase& c, int page_tokens) {
   return c.sequences * round_up(c.context + c.tokens, page_tokens);
 }
 
-void ModelBench::fill(int64_t sequences, int64_t context) {
-  if (static_cast<int64_t>(pages_.size()) == sequences && filled_ == context) return;
-  for (const auto& pages : pages_)
-    for (const PageId page : pages) cache_.release(page);
-  pages_.assign(static_cast<size_t>(sequences), {});
-  filled_ = context;
+void ModelBench::fill(const ModelCase& c) {
+  if (static_cast<int64_t>(pages_.size()) != c.sequences) {
+    for (const auto& pages : pages_)
+      for (const PageId page : pages) cache_.release(page);
+    pages_.assign(static_cast<size_t>(c.sequences), {});
+    filled_ = 0;
+  }
+  for (auto& pages : pages_)
+    while (static_cast<int64_t>(pages.size()) * cache_.page_tokens() < c.context + c.tokens)
+      pages.push_back(*cache_.allocate());
   const AttentionShape& a = model_.config.attn;
   constexpr int64_t kRows = 256;
-  std::vector<float> values(static_cast<size_t>(kRows * std::max(a.k_width(), a.v_width())));
+  // Every layer and stretch of rows takes another part of these, so that no two rows are the same.
+  constexpr uint64_t kSpare = 1 << 20;
+  std::vector<float> values(kSpare + static_cast<size_t>(kRows * std::max(a.k_width(), a.v_width())));
   Rng rng(1);
   for (float& x : values) x = static_cast<float>(rng.normal());
   const Context ctx{kernels_, threads_, workspace_.scratch};
-  for (auto& pages : pages_) {
-    while (static_cast<int64_t>(pages.size()) * cache_.page_tokens() < context) pages.push_back(*cache_.allocate());
-    for (int64_t begin = 0; begin < context; begin += kRows) {
-      const SeqSlice slice{0, std::min(kRows, context - begin), begin, pages};
+  for (const auto& pages : pages_)
+    for (int64_t begin = filled_; begin < c.context; begin += kRows) {
+      const SeqSlice slice{0, std::min(kRows, c.context - begin), begin, pages};
       for (int layer = 0; layer < model_.config.layers; ++layer) {
-        const ConstTensorView k = view_of(values.data(), slice.rows, a.k_width());
-        const ConstTensorView v = view_of(values.data(), slice.rows, a.v_width());
+        const ConstTensorView k = view_of(std::as_const(values).data() + rng.below(kSpare), slice.rows, a.k_width());
+        const ConstTensorView v = view_of(std::as_const(values).data() + rng.below(kSpare), slice.rows, a.v_width());
         kernels_.kv_store(ctx, CacheKind::k, cache_.k(layer), k, {&slice, 1});
         kernels_.kv_store(ctx, CacheKind::v, cache_.v(layer), v, {&slice, 1});
       }
     }
-  }
+  filled_ = std::max(filled_, c.context);
 }
 
 double ModelBench::measure(const ModelCase& c) {
-  fill(c.sequences, c.context);
-  for (auto& pages : pages_)
-    while (static_cast<int64_t>(pages.size()) * cache_.page_tokens() < c.context + c.tokens)
-      pages.push_back(*cache_.allocate());
+  if (static_cast<int64_t>(pages_.size()) != c.sequences || filled_ < c.context ||
+      static_cast<int64_t>(pages_[0].size()) * cache_.page_tokens() < c.context + c.tokens)
+    fill(c);
   Rng rng(2);
   const auto vocab = static_cast<uint64_t>(model_.config.vocab);
   std::vector<TokenId> tokens(static_cast<size_t>(std::max(c.tokens, c.sequences)));
@@ -125,17 +143,33 @@ double ModelBench::bytes(const ModelCase& c) const {
   return total;
 }
 
-double ModelBench::operations(const ModelCase& c) const {
-  const ModelConfig& config = model_.config;
-  const ParameterCount n = count_parameters(config);
+double ModelBench::products(const ModelCase& c) const {
+  const ParameterCount n = count_parameters(model_.config);
   const double body = 2.0 * static_cast<double>(n.attention + n.augmented_q + n.ffn);
-  const double head = 2.0 * config.dim * config.vocab;
-  const AttentionShape& a = config.attn;
-  const double per_position = 2.0 * config.layers * a.q_heads * (a.q_dim + a.v_dim);
+  const double head = 2.0 * model_.config.dim * model_.config.vocab;
+  const auto tokens = static_cast<double>(c.tokens);
+  return static_cast<double>(c.sequences) * (tokens * body + (c.prefill ? 1.0 : tokens) * head);
+}
+
+double ModelBench::attention(const ModelCase& c) const {
+  const AttentionShape& a = model_.config.attn;
   const auto tokens = static_cast<double>(c.tokens);
   const double positions = tokens * static_cast<double>(c.context) + tokens * (tokens + 1) / 2;
-  const double logits = c.prefill ? 1.0 : tokens;
-  return static_cast<double>(c.sequences) * (tokens * body + logits * head + positions * per_position);
+  return static_cast<double>(c.sequences) * positions * 2.0 * model_.config.layers * a.q_heads * (a.q_dim + a.v_dim);
+}
+
+Limit ModelBench::limit_once(Machine& machine, const ModelCase& c) const {
+  if (!c.prefill) return {"read", machine.read_once()};
+  const Peak with_weights = arithmetic(model_.weights.layers[0].gate.source);
+  const Peak with_cache = arithmetic(cache_.options().k_format);
+  const double rate = rate_once(machine, with_weights);
+  if (with_cache == with_weights) return {peak_name(with_weights), rate};
+  const double seconds = products(c) / rate + attention(c) / rate_once(machine, with_cache);
+  return {std::string(peak_name(with_weights)) + "+" + peak_name(with_cache), operations(c) / seconds};
+}
+
+double ModelBench::share(const ModelCase& c, const Limit& limit, double seconds) const {
+  return (c.prefill ? operations(c) : bytes(c)) / seconds / limit.value;
 }
 
 }  // namespace sigma::bench

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/result.h"
 #include "model/forward.h"
 
 namespace sigma::bench {
@@ -26,17 +27,24 @@ class ModelBench {
   ModelBench(const Kernels& kernels, ThreadPool& threads, const Model& model, const CacheOptions& cache);
   static int64_t tokens_needed(const ModelCase& c, int page_tokens);
 
-  // Seconds that the case takes. Its context is made of random keys and values, stored once and kept for the next case
-  // of the same depth: what is measured does not depend on their values.
+  // Seconds that the case takes. Its context is made of random keys and values, stored once and kept for later cases:
+  // what is measured does not depend on their values.
   double measure(const ModelCase& c);
   // That all passes of the case together must read from memory: every packed weight once a pass (logits of the last
   // prompt token only), and the cached rows of every position attended to.
   double bytes(const ModelCase& c) const;
   // Of products and attention; a multiply-add is two.
-  double operations(const ModelCase& c) const;
+  double operations(const ModelCase& c) const { return products(c) + attention(c); }
+  // What bounds the case, measured now: one read of memory for decoding; one loop of each arithmetic that a prefill
+  // uses, its products that of the weights' kernel and its attention that of the K cache's.
+  Limit limit_once(Machine& machine, const ModelCase& c) const;
+  // Time at this limit over `seconds`.
+  double share(const ModelCase& c, const Limit& limit, double seconds) const;
 
  private:
-  void fill(int64_t sequences, int64_t context);
+  void fill(const ModelCase& c);
+  double products(const ModelCase& c) const;
+  double attention(const ModelCase& c) const;
   double cache_bytes(int64_t context, int64_t v_top) const;
 
   const Kernels& kernels_;
@@ -45,7 +53,7 @@ class ModelBench {
   KvCache cache_;
   Workspace workspace_;
   std::vector<std::vector<PageId>> pages_;  // by sequence
-  int64_t filled_ = 0;
+  int64_t filled_ = 0;                      // positions of each that hold something
 };
 
 }  // namespace sigma::bench

@@ -1,167 +1,234 @@
 #!/usr/bin/env python3
-"""Our speed beside llama.cpp's, measured by turns in one run, with the share of this machine's limits.
+"""This project's figures, measured by turns with llama.cpp's (or our own plain variant's) in one run, each with its
+share of what this machine can do.
 
-    bench/run.py [--sigma build/release/apps/sigma] [--quick] [--filter TEXT] [--repeats 5] [--no-peer] [--docs]
+    bench/run.py [--quick] [--filter TEXT] [--resume] [--docs] [--repeats 5] [--no-peer] [--sigma build/release/apps/sigma]
 
-Models: SmolLM2-135M-Instruct as shipped (Q4_1), as Q8_0 and as BF16, and with --large the 1.5B shapes of configs/ with
-random weights. Every case is measured --repeats times: memory read, ours, the peer without and with flash attention (the
-better counts). One JSON line a case (docs/schemas/bench.json) goes to build/bench.jsonl; a table goes to the terminal and,
-with --docs, to docs/benchmarks.md between its markers.
+One JSON line a row (docs/schemas/bench.json) goes to build/bench.jsonl as soon as it is there, tables to the terminal
+and, with --docs, to docs/benchmarks.md. --resume goes on where a run was interrupted; with --filter too, it measures the
+named rows again. --quick and --filter alone leave the whole run's results alone: build/bench-part.jsonl.
+
+A row that cannot be measured, or beats the limit that was measured beside it, says so on standard error, and the others
+go on; the exit status is then 1.
 """
 import argparse
 import json
 import os
-import pathlib
-import platform
-import statistics
-import subprocess
 import sys
 import time
+from dataclasses import dataclass
+from typing import Callable
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-PEERS = ROOT / "bench" / "peers"
-CACHE = pathlib.Path(os.environ.get("SIGMA_CACHE") or pathlib.Path.home() / ".cache" / "sigma") / "bench"
-
-SMALL_CASES = ["prefill:512", "decode:128", "decode:32@4096"]
-LARGE_CASES = ["prefill:512", "decode:16", "decode:8@4096", "decode:4@16384"]
-# name, source, --type, cases, whether llama.cpp can run it
-SMALL = [
-    ("SmolLM2-135M q4_1", "smollm2", None, SMALL_CASES, True),
-    ("SmolLM2-135M q8_0", "smollm2", "q8", SMALL_CASES, True),
-    ("SmolLM2-135M bf16", "smollm2", "bf16", SMALL_CASES, True),
-]
-LARGE = [
-    ("std-1.5b q8_0", "configs/std-1.5b.json", "q8", LARGE_CASES, True),
-    ("std-1.5b q4_0", "configs/std-1.5b.json", "q4", LARGE_CASES, True),
-    ("sigma-1.5b q8_0", "configs/sigma-1.5b.json", "q8", LARGE_CASES, False),
-    ("sigma-1.5b q4_0", "configs/sigma-1.5b.json", "q4", LARGE_CASES, False),
-]
+import generation
+import plan
+import quality
+import report
+import speed
+from children import ROOT, Failed, run
+from lines import check, key_of_line, names_of
 
 
-def spread(values):
-    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+KERNELS = (None, None, None, None, "all other kernels", None)  # stands for the keys of all of them
 
 
-class Coroutine:
-    """A child that answers each line with a line of JSON."""
+@dataclass
+class Entry:
+    """A row of the results: where it stands, and what it aims at."""
 
-    def __init__(self, command):
-        self.child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    section: str
+    key: tuple
+    share: float = None
+    ratio: float = None
+    less: float = None  # time than the peer
+    most: float = None  # of ours
 
-    def ask(self, line):
-        self.child.stdin.write(line + "\n")
-        self.child.stdin.flush()
-        answer = self.child.stdout.readline()
-        if not answer:
-            raise SystemExit(f"bench: {self.child.args[0]} ended while measuring {line}")
-        return json.loads(answer)
-
-    def close(self):
-        self.child.stdin.close()
-        self.child.wait()
+    def name(self):
+        model, weights, k_cache, v_cache, case, peer = self.key
+        caches = "" if k_cache in (None, "bf16") else f"K {k_cache} V {v_cache}"
+        return " ".join(filter(None, (self.section and f"{self.section}:", model, weights, caches, case, peer and f"beside {peer}")))
 
 
-def model_file(sigma, name, source, kind):
-    """The path of a model, made on first use."""
-    if kind is None:
-        subprocess.run([sigma, "pull", source], check=True, stdout=subprocess.DEVNULL)
-        listed = subprocess.run([sigma, "list", "--json"], check=True, stdout=subprocess.PIPE)
-        return next(m["path"] for m in json.loads(listed.stdout) if m["name"] == source)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    path = CACHE / (name.replace(" ", "-") + ".gguf")
-    if not path.exists():
-        verb = ["new", str(ROOT / source)] if source.endswith(".json") else ["convert", source]
-        subprocess.run([sigma, *verb, str(path), "--type", kind], check=True)
-    return str(path)
+@dataclass
+class Job:
+    """Rows that are measured together. run(wanted keys) yields lines, or (key, Failed)."""
+
+    entries: list
+    run: Callable
+    quick: bool = False
 
 
-def parse(case):
-    kind, _, size = case.partition(":")
-    tokens, _, context = size.partition("@")
-    return kind, int(tokens), int(context or 0)
+def of_model(model, case, peer=None, caches=("bf16", "bf16")):
+    return (*names_of(model).values(), *caches, case, peer)
 
 
-def measure(case, ours, peer, repeats, threads):
-    kind, tokens, context = parse(case)
-    ours.ask(case)  # warm
-    own, reads, theirs, last = [], [], {False: [], True: []}, {}
-    for _ in range(repeats):
-        reads.append(ours.ask("read")["bytes_per_second"])
-        last = ours.ask(case)
-        own.append(tokens / last["seconds"])
-        for flash in theirs if peer else []:
-            request = {"case": kind, "tokens": tokens, "context": context, "flash_attention": flash}
-            theirs[flash].append(tokens / peer.ask(json.dumps(request))["seconds"])
-    line = {"case": case, "context": context, "batch": 1, "threads": threads, "unit": "tokens/s", "ours": spread(own)}
-    line.update(peer=None, ratio=None, bytes=last["bytes"], flops=last["operations"])
-    if peer:
-        best = max(theirs, key=lambda flash: statistics.median(theirs[flash]))
-        line["peer"] = {"name": "llama.cpp", "flash_attention": best, **spread(theirs[best])}
-        line["ratio"] = line["ours"]["median"] / line["peer"]["median"]
-    return line, max(reads)
+def group_job(rows, options):
+    entries = [Entry(row.section, speed.key_of(row, options), row.share, row.ratio) for row in rows]
+
+    def measure(wanted):
+        chosen = [row for row in rows if speed.key_of(row, options) in wanted]
+        for row, found in speed.run_group(chosen, options):
+            yield (speed.key_of(row, options), found) if isinstance(found, Failed) else found
+
+    return Job(entries, measure, quick=rows[0].ours.model == plan.SHIPPED)
 
 
-def add_share(line, read, peaks, weights):
-    seconds = parse(line["case"])[1] / line["ours"]["median"]
-    if parse(line["case"])[0] == "decode":
-        line["limit"], work = {"kind": "read", "value": read}, line["bytes"]
-    else:
-        kind = "bf16" if weights == "bf16" else "int8"
-        line["limit"], work = {"kind": kind, "value": peaks[kind]}, line["flops"]
-    line["share"] = work / seconds / line["limit"]["value"] if line["limit"]["value"] else None
-    # The best single run must not beat the limit either: then the limit was not one.
-    if line["share"] and line["share"] > 1:
-        raise SystemExit(f"bench: {line['case']} reached {line['share']:.0%} of {line['limit']['kind']}: the limit is wrong")
+def attention_job(options):
+    first = next(iter(plan.ATTENTION))
+    entries = []
+    for case, (caches, share, less) in plan.ATTENTION.items():
+        key = (None, None, *caches, case, None if case == first else first)
+        entries.append(Entry("attention", key, share, less=less))
+
+    def measure(_):
+        yield from kernel_lines(options, "attention", 5 * options.repeats)
+
+    return Job(entries, measure, quick=True)
 
 
-def startup(sigma, path, repeats, with_peer):
-    """Process start to first token, page cache warm; and the memory that takes."""
-    seconds, rss = [], 0
-    command = [sigma, "generate", "-m", path, "--tokens", "1", "-n", "1", "--json"]
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-        seconds.append(time.perf_counter() - start)
-        rss = max(rss, json.loads(done.stdout)["peak_rss_bytes"])
-    line = {"case": "startup", "context": 0, "batch": 1, "unit": "s", "ours": spread(seconds[1:]), "peak_rss_bytes": rss}
-    line.update(peer=None, ratio=None, bytes=None, flops=None, limit=None, share=None)
-    if with_peer:
-        run = [str(PEERS / ".venv/bin/python"), str(PEERS / "llama_bench.py"), path, "--case", "startup", "--repeats", str(repeats)]
-        out = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout
-        best = min(map(json.loads, out.splitlines()), key=lambda l: l["median"])
-        line["peer"] = {"name": "llama.cpp", **{key: best[key] for key in ("median", "low", "high", "flash_attention")}}
-        line["peer"]["peak_rss_bytes"] = best["peak_rss_bytes"] - best["base_rss_bytes"]
-        line["ratio"] = line["peer"]["median"] / line["ours"]["median"]
-    return line
+def kernel_lines(options, text, repeats):
+    command = [options.sigma, "bench", "kernels", "--json", "--filter", text, "--repeats", repeats]
+    for line in run([*command, "--threads", options.threads]).splitlines():
+        yield json.loads(line)
 
 
-def row(line):
-    own, peer = line["ours"], line["peer"]
-    def shown(value):
-        return f"{value:.3f} s" if line["unit"] == "s" else f"{value:,.1f}"
-    cells = [line["model"], line["case"], f"{shown(own['median'])} ({shown(own['low'])} - {shown(own['high'])})"]
-    cells.append(f"{shown(peer['median'])} ({shown(peer['low'])} - {shown(peer['high'])})" if peer else "-")
-    cells.append(f"{line['ratio']:.2f} x" if line["ratio"] else "-")
-    if line["share"] is not None:
-        cells.append(f"{line['share']:.0%} of {line['limit']['kind']} {line['limit']['value'] / 1e9:,.0f} G/s")
-    elif "peak_rss_bytes" in line:
-        theirs = f", llama.cpp {peer['peak_rss_bytes'] / 2**20:.0f}" if peer else ""
-        cells.append(f"{line['peak_rss_bytes'] / 2**20:.0f} MiB resident{theirs}")
-    else:
-        cells.append("-")
-    return cells
+def kernels_job(options):
+    """Their names are known to `sigma bench kernels` alone: one row stands for all until they are there."""
+
+    def measure(_):
+        for kernel in ("matmul", "rms_norm", "rope", "swiglu", "pack", "fork-join"):
+            yield from kernel_lines(options, kernel, options.repeats)
+
+    return Job([Entry("kernels", KERNELS)], measure)
 
 
-def table(lines):
-    rows = [["model", "case", "ours (low - high)", "llama.cpp (low - high)", "ratio", "share of the limit"]] + [row(l) for l in lines]
-    rows.insert(1, ["---"] * len(rows[0]))
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in rows)
+def generation_jobs(options):
+    peer = "llama.cpp" if options.peer else None
+    for model in generation.SMALL:
+        entries = [
+            Entry("generation", of_model(model, "startup", peer), most=generation.MOST_SECONDS),
+            Entry("generation", of_model(model, "memory", peer), most=lambda model=model: generation.most_bytes(model, options)),
+        ]
+        yield Job(entries, lambda _, model=model: generation.startup(model, options), quick=model == plan.SHIPPED)
+    key = of_model(plan.SHIPPED, generation.SPECULATION, "plain decode")
+    yield Job([Entry("generation", key, ratio=2)], lambda _: generation.speculation(options), quick=True)
+    for model in generation.EXACT:
+        entries = [Entry("exactness", of_model(model, generation.EXACTNESS), most=0)]
+        yield Job(entries, lambda _, model=model: generation.exactness(model, options), quick=model == plan.SHIPPED)
 
 
-def machine():
-    model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.machine())
-    family = [l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith(("cpu family", "model\t"))][:2]
-    return f"{model} (family {' model '.join(family)}), {os.cpu_count()} processors, {platform.system()} {platform.release()}"
+def break_even_job(weights, options, lines):
+    key = of_model(f"sigma-1.5b {weights}", speed.BREAK_EVEN, "computed from bytes")
+
+    def measure(_):
+        line = speed.break_even(weights, lines)
+        yield line or (key, Failed("needs the rows of both models"))
+
+    return Job([Entry("sigma", key)], measure)
+
+
+def quality_job(options):
+    entries = [
+        Entry("quality", of_model(model, case, quality.PEER, (cache, cache)), most=most)
+        for case, (model, cache, _, most) in quality.VARIANTS.items()
+    ]
+    return Job(entries, lambda wanted: quality.quality([c for c in quality.VARIANTS if any(c in k for k in wanted)], options))
+
+
+def jobs_of(options, lines):
+    """In the order in which they are measured."""
+    yield attention_job(options)
+    small = [rows for rows in plan.GROUPS if rows[0].ours.model in generation.SMALL]
+    for rows in small:
+        yield group_job(rows, options)
+    yield from generation_jobs(options)
+    for rows in plan.GROUPS:
+        if rows not in small:
+            yield group_job(rows, options)
+    for weights in ("q8_0", "q4_0"):
+        yield break_even_job(weights, options, lines)
+    yield quality_job(options)
+    yield kernels_job(options)
+
+
+class Results:
+    """The lines so far, by key; each new one is on disk at once."""
+
+    def __init__(self, path, keep):
+        self.path, self.lines, self.failures, self.begin = path, {}, [], time.monotonic()
+        if keep and path.exists():
+            found = [json.loads(line) for line in path.read_text().splitlines()]
+            self.lines = {key_of_line(line): line for line in found}
+
+    def add(self, line):
+        check(line)
+        if line["share"] is not None and line["share"] > 1:
+            limit = line["limit"]
+            raise Failed(f"reached {line['share']:.0%} of {limit['kind']} {limit['value'] / 1e9:.0f} G/s: not a limit")
+        key = key_of_line(line)
+        self.lines[key] = line
+        told = report.with_spread(line["ours"], line["unit"])
+        print(f"{time.monotonic() - self.begin:6.0f} s  {Entry('', key).name()}: {told}", file=sys.stderr)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in self.lines.values()))
+        partial.rename(self.path)
+
+    def measured(self):
+        kernels = any(key[0] is None and not key[4].startswith("attention") for key in self.lines)
+        return set(self.lines) | ({KERNELS} if kernels else set())
+
+    def fail(self, name, why):
+        self.failures.append(name)
+        print(f"bench: {name}: {why}", file=sys.stderr)
+
+
+def perform(job, wanted, results, names):
+    """Measures the rows whose keys are wanted. A row that fails does not stop the others."""
+    missing = set(wanted)
+    try:
+        for found in job.run(missing.copy()):
+            key = found[0] if isinstance(found, tuple) else key_of_line(found)
+            missing -= {key, KERNELS}
+            try:
+                if isinstance(found, tuple):
+                    raise found[1]
+                if key in wanted or KERNELS in wanted:
+                    results.add(found)
+            except Failed as why:
+                results.fail(names.get(key, found["case"] if isinstance(found, dict) else str(key)), why)
+    except (Failed, OSError) as why:
+        for key in missing:
+            results.fail(names[key], why)
+        return
+    for key in missing:
+        results.fail(names[key], "not measured")
+
+
+def entries_for(jobs, lines):
+    """By key, in order; aims that depend on what was measured are filled in, kernels found in the results added."""
+    entries = {entry.key: entry for job in jobs for entry in job.entries}
+    for rows in plan.GROUPS:
+        for row in rows:
+            if row.ratio == "bytes":
+                entries[speed.key_of(row)].ratio = speed.bytes_ratio(row, lines)
+    for key in lines:
+        entry = entries.setdefault(key, Entry("kernels", key))
+        entry.most = entry.most() if callable(entry.most) else entry.most
+    return entries
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sigma", default=str(ROOT / "build/release/apps/sigma"))
+    parser.add_argument("--quick", action="store_true", help="the shipped model, attention and exactness: minutes")
+    parser.add_argument("--filter", default="", help="only rows whose name (as it is told while they run) holds this")
+    parser.add_argument("--resume", action="store_true", help="only what build/bench.jsonl lacks, or what --filter names")
+    parser.add_argument("--repeats", type=int, help="rounds of each row: 5, with --quick 3")
+    parser.add_argument("--no-peer", dest="peer", action="store_false")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md, when the whole run is there")
+    options = parser.parse_args()
+    options.repeats = options.repeats or (3 if options.quick else 5)
+    options.threads = len(os.sched_getaffinity(0))
+    return options
 
 
 def command():
@@ -173,62 +240,31 @@ def command():
     return " ".join(["bench/run.py", *words])
 
 
-def write_docs(lines, versions):
-    path = ROOT / "docs" / "benchmarks.md"
-    text = path.read_text()
-    begin, end = "<!-- results -->", "<!-- end of results -->"
-    head, rest = text.split(begin)
-    _, tail = rest.split(end)
-    body = f"\nMachine: {machine()}. Measured {time.strftime('%Y-%m-%d')}. {versions}\n\nCommand: `{command()}`\n\n{table(lines)}\n"
-    partial = path.with_suffix(".partial")
-    partial.write_text(head + begin + body + end + tail)
-    partial.rename(path)
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sigma", default=str(ROOT / "build/release/apps/sigma"))
-    parser.add_argument("--quick", action="store_true", help="the shipped model only")
-    parser.add_argument("--large", action="store_true", help="the 1.5B shapes too (minutes to make, gigabytes of disk)")
-    parser.add_argument("--filter", default="", help="only models whose name holds this")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--no-peer", action="store_true")
-    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md")
-    options = parser.parse_args()
-    threads = len(os.sched_getaffinity(0))
-    suites = [s for s in (SMALL[:1] if options.quick else SMALL) + (LARGE if options.large else []) if options.filter in s[0]]
-    lines = []
-    for name, source, kind, cases, comparable in suites:
-        path = model_file(options.sigma, name, source, kind)
-        most = max(tokens + context for _, tokens, context in map(parse, cases))
-        own_command = [options.sigma, "bench", "model", "-m", path, "--stdin"] + [w for c in cases for w in ("--case", c)]
-        ours = Coroutine(own_command)
-        peer = None
-        if comparable and not options.no_peer:
-            peer = Coroutine([str(PEERS / ".venv/bin/python"), str(PEERS / "llama_bench.py"), path, "--stdin",
-                              "--context", str(most), "--threads", str(threads)])
-        fresh, reads = [], []
-        for case in cases:
-            print(f"{name}, {case} ...", file=sys.stderr)
-            line, read = measure(case, ours, peer, options.repeats, threads)
-            fresh.append({"model": name, "weights": name.split()[-1], "k_cache": "bf16", "v_cache": "bf16", **line})
-            reads.append(read)
-        peaks = ours.ask("peaks")
-        for line in fresh:
-            add_share(line, max(reads), peaks, line["weights"])
-        for child in filter(None, (ours, peer)):
-            child.close()
-        if source == "smollm2":
-            fresh.append({"model": name, "weights": name.split()[-1], "threads": threads, **startup(options.sigma, path, options.repeats, peer is not None)})
-        lines += fresh
-    out = ROOT / "build" / "bench.jsonl"
-    out.parent.mkdir(exist_ok=True)
-    out.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    print(table(lines))
-    if options.docs:
-        versions = "" if options.no_peer else "Peer: " + (PEERS / "requirements.txt").read_text().split("\n")[0] + ", built with native flags, its cache in f16."
-        write_docs(lines, versions)
+    options = parse_options()
+    whole = options.resume or not (options.quick or options.filter)
+    path = ROOT / "build" / ("bench.jsonl" if whole else "bench-part.jsonl")
+    path.parent.mkdir(exist_ok=True)
+    results = Results(path, keep=options.resume)
+    jobs = list(jobs_of(options, results.lines))
+    names = {entry.key: entry.name() for job in jobs for entry in job.entries}
+    for job in jobs:
+        if options.quick and not job.quick:
+            continue
+        wanted = {key for key in (entry.key for entry in job.entries) if options.filter in names[key]}
+        if options.resume and not options.filter:
+            wanted -= results.measured()
+        if wanted:
+            perform(job, wanted, results, names)
+    entries = entries_for(jobs, results.lines)
+    print(report.tables(results.lines, entries))
+    if options.docs and whole:
+        minutes = f"{(time.monotonic() - results.begin) / 60:.0f} minutes" if not options.resume else "parts"
+        report.write_docs(results.lines, entries, command(), minutes)
+    if results.failures:
+        print(f"bench: {len(results.failures)} rows have no figure", file=sys.stderr)
+    return 1 if results.failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,7 @@
     bench/peers/.venv/bin/python bench/peers/llama_bench.py MODEL.gguf [--threads 2] [--repeats 5]
         [--case prefill:512] [--case decode:128] [--case decode:32@4096] [--case startup]
 
-decode:N@D decodes N tokens one by one after D tokens of context. Every case is measured with flash attention off and
+decode:N@D decodes N tokens one by one, prefill:N@D reads N at once, after D tokens of context. Every case is measured with flash attention off and
 on, by turns. One line per case and way:
 
     {"case": "decode", "tokens": 128, "context": 0, "model": "x.gguf", "threads": 2, "flash_attention": false,
@@ -30,16 +30,23 @@ from llama_peer import NAME, VERSION, Peer
 
 
 class Bench:
+    """One model with two contexts, without and with flash attention. Deep contexts are not read token by token: the
+    state of one stretch of text is put in again and again, since what is measured does not depend on its values."""
+
+    STRETCH = 512
+
     def __init__(self, options, context):
-        self.options, self.context, self.peers, self.filled = options, context, {}, {}
+        self.options, self.peers, self.states, self.filled = options, {}, {}, {}
+        self.context = context + self.STRETCH
 
     def peer(self, flash):
         if flash not in self.peers:
             o = self.options
-            self.peers[flash] = Peer(o.model, self.context, o.threads, flash, o.cache, o.batch)
+            shares = next(iter(self.peers.values()), None)
+            peer = self.peers[flash] = Peer(o.model, self.context, o.threads, flash, o.cache, o.batch, shares)
+            peer.decode([1] * 8, 0, 7)  # first use pays for lazy set-up
+            peer.clear()
             self.filled[flash] = 0
-            self.peers[flash].decode([1] * 8, 0, 7)  # first use pays for lazy set-up
-            self.peers[flash].clear()
         return self.peers[flash]
 
     def tokens(self, count):
@@ -47,16 +54,17 @@ class Bench:
         return np.random.RandomState(count).randint(low, high, count).tolist()
 
     def fill(self, flash, depth):
-        """Exactly `depth` tokens in the cache, kept from the last call where they are the same."""
+        """Exactly `depth` tokens in the cache, kept from the last call as far as they go."""
         peer = self.peer(flash)
-        if self.filled[flash] != depth:
-            peer.clear()
-            ids = self.tokens(depth) if depth else []
-            for begin in range(0, depth, peer.batch_tokens):
-                part = ids[begin : begin + peer.batch_tokens]
-                peer.decode(part, begin, len(part) - 1)
-            self.filled[flash] = depth
-        peer.truncate(depth)
+        peer.truncate(min(depth, self.filled[flash]))
+        if depth > self.filled[flash]:
+            if flash not in self.states:
+                self.states[flash] = peer.stretch(self.tokens(self.STRETCH))
+                self.filled[flash] = 0
+            for position in range(self.filled[flash], depth, self.STRETCH):
+                peer.append_stretch(self.states[flash], position)
+            peer.truncate(depth)
+        self.filled[flash] = depth
         return peer
 
     def measure(self, case, tokens, context, flash):

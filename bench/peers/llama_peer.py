@@ -19,39 +19,82 @@ lib.llama_log_set(_silent, ctypes.c_void_p(0))
 lib.llama_backend_init()
 
 
-class Peer:
-    """A model and one sequence's context. flash: flash attention; the cache types are those of K and V."""
+def _bytes_of(array):
+    return array.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
-    def __init__(self, path, context, threads=2, flash=False, cache="f16", batch=512):
-        model_params = lib.llama_model_default_params()
-        model_params.n_gpu_layers = 0
-        self.model = lib.llama_model_load_from_file(str(path).encode(), model_params)
-        if not self.model:
-            raise RuntimeError(f"{path}: llama.cpp cannot load it")
+
+def _cells(state):
+    """A sequence's state is: a magic number, the sequence, streams (one), cells; then for every cell its position, a
+    count of sequences (one) and the sequence: these; then keys and values."""
+    count = int(state[12:16].view("<u4")[0])
+    return state[16 : 16 + 12 * count].view("<i4").reshape(-1, 3)
+
+
+class Peer:
+    """A model and one sequence's context. flash: flash attention; the cache types are those of K and V. shares: a Peer
+    whose model is used instead of loading it again; it must be closed after this one."""
+
+    def __init__(self, path, context, threads=2, flash=False, cache="f16", batch=512, shares=None):
+        self.shares = shares
+        self.model = shares.model if shares else self._load(path)
         params = lib.llama_context_default_params()
         params.n_ctx, params.n_batch, params.n_ubatch = context, batch, batch
+        params.n_seq_max, params.kv_unified = 2, True  # the second is where prepared state arrives
         params.n_threads = params.n_threads_batch = threads
         params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         params.type_k = params.type_v = CACHE_TYPES[cache]
         self.context = lib.llama_init_from_model(self.model, params)
         if not self.context:
             raise RuntimeError(f"{path}: llama.cpp cannot make a context of {context} tokens")
+        self.memory = lib.llama_get_memory(self.context)
         self.vocab = lib.llama_model_get_vocab(self.model)
         self.vocab_size = lib.llama_vocab_n_tokens(self.vocab)
         self.batch_tokens = batch
         self.batch = lib.llama_batch_init(batch, 0, 1)
 
+    @staticmethod
+    def _load(path):
+        params = lib.llama_model_default_params()
+        params.n_gpu_layers = 0
+        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        if not model:
+            raise RuntimeError(f"{path}: llama.cpp cannot load it")
+        return model
+
     def close(self):
         lib.llama_batch_free(self.batch)
         lib.llama_free(self.context)
-        lib.llama_model_free(self.model)
+        if not self.shares:
+            lib.llama_model_free(self.model)
 
     def clear(self):
-        lib.llama_memory_clear(lib.llama_get_memory(self.context), True)
+        lib.llama_memory_clear(self.memory, True)
 
     def truncate(self, positions):
         """Forgets everything from this position on."""
-        lib.llama_memory_seq_rm(lib.llama_get_memory(self.context), 0, positions, -1)
+        lib.llama_memory_seq_rm(self.memory, 0, positions, -1)
+
+    def stretch(self, tokens):
+        """The state of these tokens, read at position 0, for append_stretch(). Clears the context."""
+        self.clear()
+        self.decode(tokens, 0, len(tokens) - 1)
+        state = np.empty(lib.llama_state_seq_get_size(self.context, 0), np.uint8)
+        written = lib.llama_state_seq_get_data(self.context, _bytes_of(state), len(state), 0)
+        cells = _cells(state)
+        known = tuple(state[8:16].view("<u4")) == (1, len(tokens)) and written == len(state)
+        if not known or (cells[:, 0] != np.arange(len(tokens))).any() or (cells[:, 1] != 1).any():
+            raise RuntimeError("llama.cpp keeps its state in another form than this program knows")
+        self.clear()
+        return state
+
+    def append_stretch(self, state, position):
+        """Puts a stretch at this position, where the sequence must end, as if those tokens had been read there."""
+        cells = _cells(state)
+        cells[:, 0] = np.arange(position, position + len(cells))
+        if lib.llama_state_seq_set_data(self.context, _bytes_of(state), len(state), 1) != len(state):
+            raise RuntimeError("llama.cpp refuses the prepared state")
+        lib.llama_memory_seq_cp(self.memory, 1, 0, -1, -1)
+        lib.llama_memory_seq_rm(self.memory, 1, -1, -1)
 
     def tokenize(self, text, add_special=False, parse_special=False):
         data = text.encode()

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
+#include <numeric>
 
 #include "support/command.h"
 #include "support/schema.h"
@@ -141,11 +143,29 @@ TEST_F(Cli, PerplexityOfTokens) {
   for (int i = 0; i < 100; ++i) ids += std::to_string(i * 37 % 97) + ",";
   write_file(folder.path("ids"), ids);
   const Json j = run_json({"perplexity", "-m", kModel, "--tokens", folder.path("ids"), "--context", "32", "--logits",
-                           folder.path("logits")},
+                           folder.path("logits"), "--nll", folder.path("nll")},
                           "perplexity.json");
   EXPECT_EQ(j["tokens"], 3 * 15);
   EXPECT_NEAR(j["perplexity"].get<double>(), std::exp(j["mean_nll"].get<double>()), 1e-6);
   EXPECT_EQ(fs::file_size(folder.path("logits")), 3u * 15u * 97u * 4u);
+  const std::string bytes = read_file(folder.path("nll"));
+  std::vector<double> nll(bytes.size() / sizeof(double));
+  std::memcpy(nll.data(), bytes.data(), nll.size() * sizeof(double));
+  EXPECT_EQ(nll.size(), 3u * 15u);
+  EXPECT_NEAR(std::accumulate(nll.begin(), nll.end(), 0.0) / 45, j["mean_nll"].get<double>(), 1e-9);
+}
+
+TEST_F(Cli, Bench) {
+  const std::vector<std::string> model = {"bench", "model", "-m", kModel, "--repeats", "1", "--v-top", "2"};
+  for (const char* name : {"prefill:5", "decode:2@3", "decode:2@3x4"}) {
+    std::vector<std::string> arguments = model;
+    arguments.insert(arguments.end(), {"--case", name});
+    const Json j = run_json(arguments, "bench.json");
+    EXPECT_EQ(j["case"], name);
+    EXPECT_GT(j["ours"]["median"].get<double>(), 0);
+  }
+  EXPECT_EQ(run_json({"bench", "kernels", "--filter", "swiglu 1x", "--repeats", "1"}, "bench.json")["unit"], "s");
+  expect_error({"bench", "model", "-m", kModel, "--case", "decode:2@"}, 2, {"decode:N", "decode:2@"});
 }
 
 TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make bench`: from a fresh machine to this machine's limits, every kernel's share of them, and whole models beside
-# llama.cpp in one run, in docs/benchmarks.md. ARGS in the environment: options of bench/run.py, such as "--quick".
+# `make bench`: from a fresh machine to every figure of docs/benchmarks.md, measured in one run. ARGS in the environment:
+# options of bench/run.py, such as "--quick" or "--filter 'std-1.5b q8_0 decode'".
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/setup/packages.sh test
@@ -8,6 +8,6 @@ echo "sigma: building"
 tools/setup/build.sh release sigma_cli
 echo "sigma: installing what to compare with"
 bench/peers/install.sh
-build/release/apps/sigma bench kernels
-# shellcheck disable=SC2086
-exec bench/run.py --docs ${ARGS:-}
+# xargs splits as a shell would, quotes and all, and runs nothing of it.
+mapfile -t options < <([[ -z ${ARGS:-} ]] || xargs -n 1 printf '%s\n' <<<"$ARGS")
+exec bench/run.py --docs "${options[@]}"
