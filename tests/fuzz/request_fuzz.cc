@@ -33,10 +33,12 @@ class Input {
     std::memcpy(&value, part.data(), part.size());
     return value;
   }
-  // Mostly a small number, so that many requests are good ones; now and then any number at all.
+  // Mostly a small number, so that many requests are good ones; now and then a very large one, or any at all.
   int64_t count() {
+    using Limits = std::numeric_limits<int64_t>;
     const auto small = number<int8_t>();
-    return small == std::numeric_limits<int8_t>::min() ? number<int64_t>() : small;
+    if (small == -128) return number<int64_t>();
+    return small == -127 ? Limits::max() : small == -126 ? Limits::min() : small == -125 ? int64_t{1} << 31 : small;
   }
   double real(double fallback) {
     const auto tenths = number<int8_t>();

@@ -47,19 +47,19 @@ tally() {
     END { print p + 0, f + 0, s + 0 }' "$1"
 }
 
-# tests PRESET CTEST-OPTIONS...: runs the preset's tests and counts them.
+# tests NAME PRESET CTEST-OPTIONS...: runs the preset's tests and counts them.
 tests() {
-  local preset=$1 start=$SECONDS log=build/$1/Testing/Temporary/LastTest.log p f s
-  shift
+  local name=$1 preset=$2 start=$SECONDS log=build/$2/Testing/Temporary/LastTest.log p f s
+  shift 2
   rm -f "$log"
   (cd "build/$preset" && ctest --output-on-failure --no-tests=error -j "$jobs" --timeout 900 "$@") \
-    >"$logs/tests-$preset.log" 2>&1 </dev/null
+    >"$logs/tests-$name.log" 2>&1 </dev/null
   local status=$?
   read -r p f s < <(tally "$log" 2>/dev/null || echo 0 0 0)
   if [[ $status -ne 0 && $f -eq 0 ]]; then f=1; fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-  tell "$preset: $p passed, $f failed, $s skipped" $((SECONDS - start))
-  if [[ $f -gt 0 ]]; then tail -n 150 "$logs/tests-$preset.log"; fi
+  tell "$name: $p passed, $f failed, $s skipped" $((SECONDS - start))
+  if [[ $f -gt 0 ]]; then tail -n 150 "$logs/tests-$name.log"; fi
 }
 
 format() {
@@ -73,7 +73,7 @@ format() {
 release() {
   build release || return
   counted 'pull the default model' build/release/apps/sigma pull smollm2
-  tests release
+  tests release release
 }
 
 # Installs the library and builds the example against it, as another project would.
@@ -90,22 +90,22 @@ package() {
 
 sanitizers() {
   build debug-asan-ubsan || return
-  tests debug-asan-ubsan
+  tests sanitizers debug-asan-ubsan -LE fuzz
 }
 
 threads() {
   build debug-tsan "${threaded[@]}" || return
-  tests debug-tsan -R "^($(IFS='|'; echo "${threaded[*]}"))\$"
+  tests threads debug-tsan -R "^($(IFS='|'; echo "${threaded[*]}"))\$"
 }
 
 aarch64() {
   build aarch64 || return
-  tests aarch64
+  tests aarch64 aarch64
 }
 
 fuzz() {
-  build fuzz || return
-  tests fuzz -L fuzz
+  build debug-asan-ubsan || return
+  tests fuzz debug-asan-ubsan -L fuzz
 }
 
 tidy() {
