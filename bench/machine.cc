@@ -34,7 +34,7 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_support
 
 // --- Reads: the sum of [data, data + bytes) ---
 
-using Line = int64_t __attribute__((vector_size(64)));
+using Line = uint64_t __attribute__((vector_size(64)));
 
 // `streams` places at once, prefetched `ahead` bytes (0: left to the processor).
 template <int streams, int ahead>
@@ -50,10 +50,10 @@ template <int streams, int ahead>
         std::memcpy(&line, at, sizeof line);
         sums[j] += line;
       }
-  int64_t total = 0;
+  uint64_t total = 0;
   for (const Line& sum : sums)
     for (int i = 0; i < 8; ++i) total += sum[i];
-  return total;
+  return static_cast<int64_t>(total);
 }
 
 template <int streams, int ahead>
