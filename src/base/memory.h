@@ -49,7 +49,8 @@ class Arena {
   class Scope {
    public:
     explicit Scope(Arena& arena) : arena_(arena), block_(arena.block_), used_(arena.used_) {}
-    ~Scope() { arena_.rewind(block_, used_); }
+    // In line in every build: kernels compiled for one instruction set may not leave a copy for the others.
+    [[gnu::always_inline]] ~Scope() { arena_.rewind(block_, used_); }
     Scope(const Scope&) = delete;
     Scope& operator=(const Scope&) = delete;
 
