@@ -39,6 +39,15 @@ SpecialMatcher::Match SpecialMatcher::next(std::string_view text, size_t from) c
   return {};
 }
 
+SpecialMatcher::Match SpecialMatcher::without_break(std::string_view text, const Match& m,
+                                                    std::span<const size_t> breaks, size_t begin) const {
+  const auto first = std::upper_bound(breaks.begin(), breaks.end(), begin + m.begin);
+  if (first == breaks.end() || *first >= begin + m.end) return m;
+  const size_t shorter = longest_at(text.substr(0, *first - begin), m.begin);
+  if (shorter == order_.size()) return {m.begin, m.begin + 1, nullptr};
+  return {m.begin, m.begin + order_[shorter].text.size(), order_[shorter].token};
+}
+
 size_t SpecialMatcher::longest_at(std::string_view text, size_t at) const {
   const auto byte = static_cast<unsigned char>(text[at]);
   auto low = order_.begin() + first_byte_[byte], high = order_.begin() + first_byte_[byte + 1u];

@@ -28,8 +28,9 @@ class SpecialMatcher {
              std::span<const size_t> breaks, size_t begin) const {
     size_t done = 0;
     for (Match m = next(text, 0); m.token != nullptr; m = next(text, m.end)) {
-      if (m.token->control && (specials == Specials::as_text || spans_break(begin + m.begin, begin + m.end, breaks)))
-        continue;
+      if (m.token->control && specials == Specials::as_text) continue;
+      if (m.token->control) m = without_break(text, m, breaks, begin);
+      if (m.token == nullptr) continue;
       const size_t stop = m.token->lstrip ? spaces_before(text, done, m.begin) : m.begin;
       if (done < stop) on_text(text.substr(done, stop - done));
       on_token(m.token->id);
@@ -44,10 +45,9 @@ class SpecialMatcher {
     const SpecialToken* token = nullptr;
   };
   Match next(std::string_view text, size_t from) const;
-  static bool spans_break(size_t from, size_t to, std::span<const size_t> breaks) {
-    const auto after = std::upper_bound(breaks.begin(), breaks.end(), from);
-    return after != breaks.end() && *after < to;
-  }
+  // The match; or when it spans a break, the longest one at its place that ends there; or no token, and an end behind
+  // the first byte: another may begin within it.
+  Match without_break(std::string_view text, const Match& m, std::span<const size_t> breaks, size_t begin) const;
   size_t longest_at(std::string_view text, size_t at) const;  // index into order_, or its size
   static size_t spaces_before(std::string_view text, size_t from, size_t at);
   static size_t spaces_after(std::string_view text, size_t at);

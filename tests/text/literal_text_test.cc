@@ -43,6 +43,26 @@ TEST(LiteralText, OnlyTheTemplatesOwnControlTokensAreParsed) {
   }
 }
 
+// "</s></s>" is a token too: the longest match must not swallow the template's "</s>" beside the user's.
+TEST(LiteralText, TheTemplatesTokensBesideTheUsersAreParsed) {
+  TokenizerSpec spec;
+  spec.specials = {{.id = 0, .text = "</s>"}, {.id = 1, .text = "</s></s>"}};
+  for (const SpecialToken& special : spec.specials) spec.tokens.push_back(special.text);
+  for (int b = 0; b < 256; ++b) spec.tokens.push_back(std::string(1, static_cast<char>(b)));
+  const Tokenizer tokenizer(spec);
+  const std::vector<Json> messages = {"</s>", "</s></s>", "a</s>b</s>", "</s></s></s>", "</", "/s>"};
+  for (const Json& message : messages) {
+    const LiteralText literal(spec.specials, message);
+    const auto [text, breaks] = literal.unmark("</s>" + literal.marked(message).get<std::string>() + "</s>");
+    const std::vector<TokenId> ids = tokenizer.encode(text, Specials::parse, breaks);
+    EXPECT_EQ(ids.front(), 0) << message;
+    EXPECT_EQ(ids.back(), 0) << message;
+    EXPECT_EQ(count(ids, 0), 2u) << message;
+    EXPECT_EQ(count(ids, 1), 0u) << message;
+    EXPECT_EQ(tokenizer.decode(ids, Specials::parse), text);
+  }
+}
+
 TEST(LiteralText, TokensThatAreNotControlAreFoundInUserTextToo) {
   EXPECT_EQ(count(encode_through_template("a<x>b"), 2), 1u);
 }
