@@ -38,9 +38,10 @@ def row(line, entry):
         aims.append(aim)
         return text if good else f"**{text}**"
 
-    model = " ".join(filter(None, (line["model"], line["weights"])))
+    model = [" ".join(filter(None, (line["model"], line["weights"])))]
     if line["k_cache"] not in (None, "bf16") or line["v_cache"] not in (None, "bf16"):
-        model += f", K {line['k_cache']} V {line['v_cache']}"
+        model.append(f"K {line['k_cache']} V {line['v_cache']}")
+    model = ", ".join(filter(None, model))
     ours = with_spread(line["ours"], unit)
     if entry.most is not None:
         ours = judged(ours, line["ours"]["median"] <= entry.most, f"<= {shown(entry.most, unit)}")
