@@ -81,7 +81,12 @@ Json tokenizer_json(const TokenizerSpec& spec) {
   Json::object_t vocab;
   std::vector<Json::object_t::value_type>& entries = vocab;
   entries.reserve(names.size());
-  for (size_t id = 0; id < names.size(); ++id) entries.emplace_back(names[id], id);
+  std::string bytes;
+  for (size_t id = 0; id < names.size(); ++id) {
+    // A special token that spells other bytes in the alphabet ("\u00e9") is an added token only.
+    if (bytes_of_alphabet(names[id], bytes) && bytes != spec.tokens[id]) continue;
+    entries.emplace_back(names[id], id);
+  }
 
   Json model = {{"type", "BPE"},
                 {"dropout", nullptr},
