@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "engine/speculation.h"
+#include "text/unicode.h"
 
 namespace sigma {
 
@@ -105,6 +106,8 @@ RequestId Engine::submit(Request request) {
   if (request.top_logprobs < 0)
     throw Error("top_logprobs", "a whole number >= 0", fmt::format("{}", request.top_logprobs));
   if (request.v_top < 0) throw Error("v_top", "a whole number >= 0", fmt::format("{}", request.v_top));
+  for (const std::string& stop : request.stop)
+    if (!unicode::is_utf8(stop)) throw Error("stop", "text in UTF-8", "\"" + printable(stop) + "\"");
   request.sampling.validate(config.vocab);
   if (pages_needed(request) > cache_.total_pages())
     throw Error("request",

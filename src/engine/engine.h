@@ -22,7 +22,7 @@ struct Request {
   int64_t max_tokens = 128;     // of each completion
   int completions = 1;          // share the prompt's pages; completion i samples with stream i of the seed
   SamplingParams sampling;
-  std::vector<std::string> stop;     // the text ends before the first of these
+  std::vector<std::string> stop;     // UTF-8; the text ends before the first of these
   std::vector<TokenId> stop_tokens;  // the completion ends with one of these (end of sequence)
   bool logprobs = false;             // report the log-probability of each token,
   int top_logprobs = 0;              // and of this many of the likeliest ones

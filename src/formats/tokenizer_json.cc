@@ -57,6 +57,10 @@ const Json& at(const Json& object, const char* key) {
   return found == object.end() ? null : *found;
 }
 
+bool is_blank(const Json& value) {
+  return value.is_null() || (value.is_string() && value.get_ref<const std::string&>().empty());
+}
+
 // A boolean or string member; `fallback` when it is absent or null.
 bool flag(const Json& object, const char* key, bool fallback, const std::string& where) {
   const Json& value = at(object, key);
@@ -232,7 +236,7 @@ void read_model(TokenizerSpec& spec, std::string_view text, const std::string& w
   refuse_unknown(members, kKnown, where);
   for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
     const Json value = member(members, key, where);
-    const bool off = value.is_null() || value == false || value == 0 || value == "";
+    const bool off = is_blank(value) || value == false || value == 0;
     if (!off) throw Error(where, fmt::format("no {}", key), dumped(value));
   }
   for (const char* key : {"vocab", "merges"}) {
@@ -244,7 +248,7 @@ void read_model(TokenizerSpec& spec, std::string_view text, const std::string& w
   spec.ignore_merges = flag({{"ignore_merges", ignore_merges}}, "ignore_merges", false, where);
   // With a token for every byte nothing is unknown, and an unknown token changes nothing.
   const Json unknown = member(members, "unk_token", where);
-  if (unknown.is_null() || unknown == "") return;
+  if (is_blank(unknown)) return;
   std::vector<bool> covered(256);
   for (const std::string& token : spec.tokens) {
     if (token.size() == 1) covered[static_cast<unsigned char>(token[0])] = true;
@@ -284,8 +288,8 @@ void read_pre_tokenizer(TokenizerSpec& spec, const Json& json, const std::string
     found += (found.empty() ? "" : " + ") + describe(step, where);
   }
   for (const PreTokenizer pre : {PreTokenizer::gpt2, PreTokenizer::smollm, PreTokenizer::llama3, PreTokenizer::qwen2}) {
-    std::string known = "Split(" + std::string(pattern_of(pre)) + ") + bytes";
-    if (pre == PreTokenizer::smollm) known = "each digit + " + known;
+    std::string known = pre == PreTokenizer::smollm ? "each digit + " : "";
+    known.append("Split(").append(pattern_of(pre)).append(") + bytes");
     if (found != known) continue;
     spec.pre = pre;
     return;

@@ -107,7 +107,7 @@ class Writer {
   void write_dict(const Dict& dict) {
     if (dict.items().empty()) return add("{}");
     std::vector<const Dict::Item*> items;
-    rt_.charge(dict.items().size() * sizeof(items[0]));
+    rt_.charge(dict.items().size() * sizeof(const Dict::Item*));
     for (const Dict::Item& item : dict.items()) items.push_back(&item);
     if (style_.sorted) {
       std::stable_sort(items.begin(), items.end(), [&](const Dict::Item* a, const Dict::Item* b) {

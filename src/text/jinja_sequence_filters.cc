@@ -99,7 +99,7 @@ Value reverse(Runtime& rt, const Value& v, const Arguments& given) {
   if (v.is(Kind::string)) return get_slice(rt, v, Value::none(), Value::none(), Value::integer(-1));
   std::vector<Value> items = collect(rt, v);
   std::reverse(items.begin(), items.end());
-  const Value reversed = rt.list(std::move(items));
+  Value reversed = rt.list(std::move(items));
   if (v.is(Kind::iterator)) return reversed;
   return rt.iterator(reversed, [cursor = Cursor(rt, reversed)]() mutable { return cursor.next(); });
 }

@@ -153,7 +153,7 @@ std::optional<double> parse_real(std::string_view given) {
 
 Value to_integer(Runtime&, const Value& v, const Arguments& given) {
   const auto bound = bind(given, "int", {"default", "base"}, 0);
-  const Value otherwise = bound[0].value_or(Value::integer(0));
+  Value otherwise = bound[0].value_or(Value::integer(0));
   if (v.is(Kind::undefined)) fail("a defined value", describe(v));
   if (v.is_integral()) return Value::integer(v.as_integer());
   if (v.is(Kind::real)) return std::isnan(v.as_real()) ? otherwise : Value::integer(truncate_real(v.as_real()));

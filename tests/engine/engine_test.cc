@@ -216,6 +216,9 @@ TEST_F(EngineTest, RefusesWhatCanNeverRun) {
   EXPECT_THROW(engine.submit(request(std::vector<TokenId>(129, 1), 4)), Error);
   EXPECT_THROW(engine.submit(request({1, 2, 3}, 40)), Error);  // beyond the cache
   EXPECT_THROW(engine.submit(request({1}, -1)), Error);
+  Request half_a_character = request({1}, 4);
+  half_a_character.stop = {"\xbf"};
+  EXPECT_THROW(engine.submit(half_a_character), Error);
   Request r = request({1}, 1);
   r.completions = 0;
   EXPECT_THROW(engine.submit(r), Error);

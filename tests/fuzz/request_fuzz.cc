@@ -140,8 +140,7 @@ void check(const Output& output, const Request& request) {
   require(output.finish == FinishReason::stop || output.finish == FinishReason::length);
   require(static_cast<int64_t>(output.tokens.size()) <= request.max_tokens);
   require(unicode::is_utf8(output.text));
-  for (const std::string& stop : request.stop)
-    require(stop.empty() || !unicode::is_utf8(stop) || output.text.find(stop) == std::string::npos);
+  for (const std::string& stop : request.stop) require(stop.empty() || output.text.find(stop) == std::string::npos);
 }
 
 }  // namespace

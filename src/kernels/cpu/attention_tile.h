@@ -18,8 +18,8 @@ inline constexpr float kMinusInf = -__builtin_inff();
 
 // The softmax so far of some vectors: the largest score, the sum of exp(s - m), the sum of exp(s - m) V.
 struct Softmax {
-  float *m, *l;  // [vectors]
-  float* o;      // [vectors][padded v dim]
+  float *m = nullptr, *l = nullptr;  // [vectors]
+  float* o = nullptr;                // [vectors][padded v dim]
 };
 
 // One thread's memory for a task. base null: only measures.
@@ -258,7 +258,7 @@ inline void fold(float& all_m, float& all_l, float* all_o, float m, float l, con
 }
 
 inline void clear(const Softmax& softmax, int64_t vectors, int64_t v_dim) {
-  for (int64_t i = 0; i < vectors; ++i) softmax.m[i] = kMinusInf;
+  for (int64_t i = 0; i < vectors; ++i) softmax.m[i] = kMinusInf;  // NOLINT(clang-analyzer-core.NullDereference)
   for (int64_t i = 0; i < vectors; ++i) softmax.l[i] = 0.0f;
   for (int64_t i = 0; i < vectors * v_dim; i += kLanes) store(softmax.o + i, zero_f32());
 }
