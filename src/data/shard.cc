@@ -137,21 +137,31 @@ ShardWriter::ShardWriter(std::string prefix, TokenType type)
     : prefix_(std::move(prefix)), type_(type), bin_(prefix_ + ".bin") {}
 
 void ShardWriter::add(std::span<const int32_t> document) {
-  if (document.size() > static_cast<size_t>(std::numeric_limits<int32_t>::max()))
-    throw Error(prefix_, "documents of less than 2^31 tokens", fmt::format("{}", document.size()));
+  append(document);
+  end_document();
+}
+
+void ShardWriter::append(std::span<const int32_t> tokens) {
   const int64_t limit = token_type_limit(type_);
-  const auto misfit = std::find_if(document.begin(), document.end(), [&](int32_t id) { return id < 0 || id >= limit; });
-  if (misfit != document.end())
+  const auto misfit = std::find_if(tokens.begin(), tokens.end(), [&](int32_t id) { return id < 0 || id >= limit; });
+  if (misfit != tokens.end())
     throw Error(prefix_, fmt::format("token ids from 0 to {} (type {})", limit - 1, token_type_name(type_)),
                 fmt::format("{} in document {}", *misfit, documents()));
   if (type_ == TokenType::u16) {
-    narrow_.assign(document.begin(), document.end());
+    narrow_.assign(tokens.begin(), tokens.end());
     bin_.write(std::as_bytes(std::span(narrow_)));
   } else {
-    bin_.write(std::as_bytes(document));
+    bin_.write(std::as_bytes(tokens));
   }
-  lengths_.push_back(static_cast<int32_t>(document.size()));
-  tokens_ += document.size();
+  tokens_ += tokens.size();
+  document_tokens_ += tokens.size();
+}
+
+void ShardWriter::end_document() {
+  if (document_tokens_ > static_cast<uint64_t>(std::numeric_limits<int32_t>::max()))
+    throw Error(prefix_, "documents of less than 2^31 tokens", fmt::format("{}", document_tokens_));
+  lengths_.push_back(static_cast<int32_t>(document_tokens_));
+  document_tokens_ = 0;
 }
 
 void ShardWriter::commit() {

@@ -60,6 +60,9 @@ class ShardWriter {
   ShardWriter(std::string prefix, TokenType type);
   // Error: an id that the type cannot hold, a document of 2^31 tokens or more, a full disk.
   void add(std::span<const int32_t> document);
+  // The same in parts.
+  void append(std::span<const int32_t> tokens);
+  void end_document();
   uint64_t documents() const { return lengths_.size(); }
   uint64_t tokens() const { return tokens_; }
   void commit();
@@ -70,7 +73,7 @@ class ShardWriter {
   FileWriter bin_;
   std::vector<int32_t> lengths_;
   std::vector<uint16_t> narrow_;
-  uint64_t tokens_ = 0;
+  uint64_t tokens_ = 0, document_tokens_ = 0;
 };
 
 // The prefixes that a path stands for: itself (with or without .idx or .bin), or those of all shards in a folder, by
