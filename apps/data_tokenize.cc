@@ -56,9 +56,7 @@ int run(const Options& o) {
   const Tokenizer tokenizer(load_tokenizer_spec(resolve_model(o.model)));
   const TokenizeOptions options{
       .files = files_of(o.inputs),
-      .format = o.format == "text"    ? TextFormat::text
-                : o.format == "jsonl" ? TextFormat::jsonl
-                                      : TextFormat::automatic,
+      .format = text_format(o.format),
       .end = end_of_document(o, tokenizer),
   };
   const TokenType type = type_of(o, tokenizer);

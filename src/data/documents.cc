@@ -82,6 +82,11 @@ struct TextField {
 
 }  // namespace
 
+TextFormat text_format(const std::string& name) {
+  if (name == "text") return TextFormat::text;
+  return name == "jsonl" ? TextFormat::jsonl : TextFormat::automatic;
+}
+
 std::vector<std::string> files_of(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {

@@ -13,6 +13,7 @@ namespace sigma {
 
 // automatic: JSONL where the file's name, without what a compressor appends, ends in .jsonl or .json.
 enum class TextFormat : uint8_t { automatic, text, jsonl };
+TextFormat text_format(const std::string& name);  // "auto", "text", "jsonl"
 
 // The files that paths stand for: themselves, or of a folder all regular files in it and below, by name.
 // Error: nothing there.
