@@ -95,6 +95,18 @@ int report(const Error& error, bool json) {
   return dynamic_cast<const UsageError*>(&error) != nullptr ? 2 : 1;
 }
 
+// Where a command is declared: "data tokenize" under "data", which is there from its first command on.
+CLI::App* declare_command(CLI::App& app, const std::string& name) {
+  const size_t space = name.find(' ');
+  if (space == std::string::npos) return app.add_subcommand(name);
+  const std::string group = name.substr(0, space);
+  const auto found = app.get_subcommands([&](const CLI::App* known) { return known->get_name() == group; });
+  CLI::App* parent =
+      found.empty() ? app.add_subcommand(group, "sigma " + group + " --help lists its commands")->require_subcommand(1)
+                    : found.front();
+  return parent->add_subcommand(name.substr(space + 1));
+}
+
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 }  // namespace
@@ -108,7 +120,7 @@ int run_command_line(int argc, const char* const* argv, const std::vector<Comman
   std::vector<Run> runs;
   for (const Command& command : commands) {
     clis.push_back(std::make_unique<Cli>());
-    clis.back()->impl().app = app.add_subcommand(command.name);
+    clis.back()->impl().app = declare_command(app, command.name);
     runs.push_back(command.declare(*clis.back()));
   }
   // --json must be known even when parsing fails, so that the failure is reported as the caller can read it.
@@ -120,13 +132,14 @@ int run_command_line(int argc, const char* const* argv, const std::vector<Comman
     return app.exit(e);
   } catch (const CLI::ParseError& e) {
     std::string where = "sigma";
-    for (const CLI::App* sub : app.get_subcommands()) where += " " + sub->get_name();
+    for (auto subs = app.get_subcommands(); !subs.empty(); subs = subs.front()->get_subcommands())
+      where += " " + subs.front()->get_name();
     if (app.get_subcommands().empty() && argc > 1 && argv[1][0] != '-')
       return report(UsageError(where, "a command that --help lists", printable(argv[1])), json);
     return report(UsageError(where, "the options that --help lists", first_line(e.what())), json);
   }
   for (size_t i = 0; i < commands.size(); ++i) {
-    if (!app.got_subcommand(commands[i].name)) continue;
+    if (!clis[i]->impl().app->parsed()) continue;
     try {
       const int status = runs[i]();
       if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)

@@ -52,7 +52,7 @@ class Cli {
 using Run = std::function<int()>;
 
 struct Command {
-  const char* name;
+  const char* name;  // "generate", or "data tokenize" for one of a group
   Run (*declare)(Cli& cli);
 };
 

@@ -15,6 +15,8 @@ const std::vector<Command>& all_commands() {
       {"perplexity", perplexity_command},
       {"tokenize", tokenize_command},
       {"detokenize", detokenize_command},
+      {"tokenizer train", tokenizer_train_command},
+      {"data tokenize", data_tokenize_command},
       {"bench", bench_command},
   };
   return commands;

@@ -14,6 +14,9 @@ WordEnd word_end_function(PreTokenizer pre);
 // Its regular expression, as files spell it (SmolLM2's is GPT-2's, applied between digits).
 std::string_view pattern_of(PreTokenizer pre);
 
+// Whether tokenizers that are trained with it bring text to form C first.
+constexpr bool uses_nfc(PreTokenizer pre) { return pre == PreTokenizer::qwen2; }
+
 // "gpt2", "smollm", "llama3", "qwen2"
 const char* pre_tokenizer_name(PreTokenizer pre);
 

@@ -4,31 +4,9 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "text/hash.h"
 
 namespace sigma {
-namespace {
-
-uint64_t hash_bytes(std::string_view bytes) {
-  constexpr uint64_t kMultiplier = 0x9e3779b97f4a7c15ull;
-  uint64_t hash = bytes.size() * kMultiplier;
-  const auto mix = [&](uint64_t word) {
-    hash = (hash ^ word) * kMultiplier;
-    hash ^= hash >> 29;
-  };
-  while (bytes.size() >= 8) {
-    uint64_t word;
-    std::memcpy(&word, bytes.data(), 8);
-    mix(word);
-    bytes.remove_prefix(8);
-  }
-  uint64_t rest = 0;
-  std::memcpy(&rest, bytes.data(), bytes.size());
-  mix(rest);
-  return hash * kMultiplier;
-}
-
-}  // namespace
-
 TokenMap::TokenMap(const std::vector<std::string>& tokens)
     : tokens_(&tokens), slots_(std::bit_ceil(2 * tokens.size() + 2) * sizeof(uint64_t)) {
   mask_ = slots_.size() / sizeof(uint64_t) - 1;
