@@ -17,7 +17,6 @@ namespace sigma {
 
 namespace {
 
-using bench::Limit;
 using bench::Machine;
 using bench::ModelBench;
 using bench::ModelCase;
@@ -44,33 +43,32 @@ ModelCase parse_case(const Options& o, const std::string& name) {
   return c;
 }
 
-// --repeats measurements, each beside one of the limit; the best limit counts.
+// --repeats turns; the share is the median of theirs.
 Result measure(ModelBench& bench, Machine& machine, const Session& session, const Options& o, const std::string& name) {
   const ModelCase c = parse_case(o, name);
   const auto tokens = static_cast<double>(c.tokens * c.sequences);
-  std::vector<double> speeds;
-  Limit limit;
-  bench.measure(c);  // warm: scratch, pages, threads
+  std::vector<double> speeds, limits, shares;
+  bench::Turn turn = bench.measure(machine, c);  // warm: scratch, pages, threads
   for (int i = 0; i < o.repeats; ++i) {
-    const Limit now = bench.limit_once(machine, c);
-    if (now.value > limit.value) limit = now;
-    speeds.push_back(tokens / bench.measure(c));
+    turn = bench.measure(machine, c);
+    speeds.push_back(tokens / turn.seconds);
+    limits.push_back(turn.limit.value);
+    shares.push_back(turn.share);
   }
-  Result r{.name = name,
-           .model = session.name,
-           .weights = std::string(format_info(session.model.weights.layers[0].gate.source).name),
-           .k_cache = std::string(format_info(cache_format(o.model.k_cache)).name),
-           .v_cache = std::string(format_info(cache_format(o.model.v_cache)).name),
-           .context = c.context,
-           .batch = c.sequences,
-           .threads = session.threads.size(),
-           .unit = "tokens/s",
-           .ours = bench::spread_of(speeds),
-           .bytes = bench.bytes(c),
-           .operations = bench.operations(c),
-           .limit = limit};
-  r.share = bench.share(c, limit, tokens / r.ours.median);
-  return r;
+  return {.name = name,
+          .model = session.name,
+          .weights = std::string(format_info(session.model.weights.layers[0].gate.source).name),
+          .k_cache = std::string(format_info(cache_format(o.model.k_cache)).name),
+          .v_cache = std::string(format_info(cache_format(o.model.v_cache)).name),
+          .context = c.context,
+          .batch = c.sequences,
+          .threads = session.threads.size(),
+          .unit = "tokens/s",
+          .ours = bench::spread_of(speeds),
+          .bytes = bench.bytes(c),
+          .operations = bench.operations(c),
+          .limit = {turn.limit.kind, bench::spread_of(limits).median},
+          .share = bench::spread_of(shares).median};
 }
 
 // Each line of standard input names a case, measured once, beside its limit; so that a driver can measure something
@@ -79,13 +77,12 @@ int serve(ModelBench& bench, Machine& machine, const Options& o) {
   std::string line;
   while (std::getline(std::cin, line)) {
     const ModelCase c = parse_case(o, line);
-    const Limit limit = bench.limit_once(machine, c);
-    const double seconds = bench.measure(c);
-    print_json({{"seconds", seconds},
+    const bench::Turn turn = bench.measure(machine, c);
+    print_json({{"seconds", turn.seconds},
                 {"bytes", bench.bytes(c)},
                 {"flops", bench.operations(c)},
-                {"limit", {{"kind", limit.kind}, {"value", limit.value}}},
-                {"share", bench.share(c, limit, seconds)}});
+                {"limit", {{"kind", turn.limit.kind}, {"value", turn.limit.value}}},
+                {"share", turn.share}});
     std::fflush(stdout);
   }
   return 0;

@@ -143,14 +143,26 @@ void bench_attention(const Kernels& kernels, ThreadPool& threads, const KernelOp
   for (const Case& c : kCases)
     if (&c == kCases || wanted(c)) benches.push_back(std::make_unique<Layers>(kernels, threads, c));
   for (const auto& bench : benches) bench->measure();
-  std::vector<std::vector<double>> times(benches.size()), ratios(benches.size());
-  std::vector<double> reads(benches.size());
-  for (int round = 0; round < std::max(5, options.rounds); ++round)
-    for (size_t i = 0; i < benches.size(); ++i) {
-      reads[i] = std::max(reads[i], machine.read_once());
-      times[i].push_back(benches[i]->measure());
-      ratios[i].push_back(times[0].back() / times[i].back());
+  struct Turns {
+    std::vector<double> times, ratios, reads, shares;
+  };
+  std::vector<Turns> all(benches.size());
+  double before = machine.read_once();
+  const auto turn = [&](size_t i) {
+    const double time = benches[i]->measure(), after = machine.read_once(), read = std::max(before, after);
+    all[i].times.push_back(time);
+    all[i].reads.push_back(read);
+    all[i].shares.push_back(benches[i]->bytes() / read / time);
+    before = after;
+  };
+  for (int round = 0; round < std::max(5, options.rounds); ++round) {
+    if (benches.size() == 1) turn(0);
+    for (size_t i = 1; i < benches.size(); ++i) {
+      turn(0);
+      turn(i);
+      all[i].ratios.push_back(all[0].times.back() / all[i].times.back());
     }
+  }
   for (size_t i = 0; i < benches.size(); ++i) {
     const Layers& b = *benches[i];
     Result result{.name = b.what().name,
@@ -158,15 +170,15 @@ void bench_attention(const Kernels& kernels, ThreadPool& threads, const KernelOp
                   .v_cache = std::string(format_info(b.what().v_format).name),
                   .context = kContext,
                   .threads = threads.size(),
-                  .ours = spread_of(times[i]),
+                  .ours = spread_of(all[i].times),
                   .bytes = b.bytes(),
                   .operations = b.operations(),
-                  .limit = {"read", reads[i]}};
-    result.share = result.bytes / result.limit.value / result.ours.median;
+                  .limit = {"read", spread_of(all[i].reads).median},
+                  .share = spread_of(all[i].shares).median};
     if (i > 0) {
       result.against = kCases[0].name;
-      result.theirs = spread_of(times[0]);
-      result.ratio = spread_of(ratios[i]).median;
+      result.theirs = spread_of(all[0].times);
+      result.ratio = spread_of(all[i].ratios).median;
     }
     if (wanted(b.what())) report(result);
   }

@@ -94,7 +94,7 @@ void ModelBench::fill(const ModelCase& c) {
   filled_ = std::max(filled_, c.context);
 }
 
-double ModelBench::measure(const ModelCase& c) {
+Turn ModelBench::measure(Machine& machine, const ModelCase& c) {
   if (static_cast<int64_t>(pages_.size()) != c.sequences || filled_ < c.context ||
       static_cast<int64_t>(pages_[0].size()) * cache_.page_tokens() < c.context + c.tokens)
     fill(c);
@@ -103,7 +103,12 @@ double ModelBench::measure(const ModelCase& c) {
   std::vector<TokenId> tokens(static_cast<size_t>(std::max(c.tokens, c.sequences)));
   for (TokenId& token : tokens) token = static_cast<TokenId>(rng.below(vocab));
   constexpr int64_t kChunk = 512;
-  const double start = seconds();
+  constexpr double kStretch = 0.1;  // seconds between two measurements of the limit
+  Turn turn{.limit = limit_once(machine, c)};
+  const auto look = [&] {
+    if (const Limit now = limit_once(machine, c); now.value > turn.limit.value) turn.limit = now;
+  };
+  double start = seconds();
   for (int64_t done = 0; done < c.tokens;) {
     const int64_t rows = c.prefill ? std::min(kChunk, c.tokens - done) : 1;
     std::vector<SeqSlice> seqs;
@@ -117,8 +122,14 @@ double ModelBench::measure(const ModelCase& c) {
     forward(kernels_, threads_, model_, cache_, workspace_,
             {.tokens = row_tokens, .seqs = seqs, .logit_rows = logit_rows, .v_top = c.v_top});
     done += rows;
+    if (const double now = seconds(); now - start > kStretch || done == c.tokens) {
+      turn.seconds += now - start;
+      look();
+      start = seconds();
+    }
   }
-  return seconds() - start;
+  turn.share = (c.prefill ? operations(c) : bytes(c)) / turn.seconds / turn.limit.value;
+  return turn;
 }
 
 double ModelBench::cache_bytes(int64_t context, int64_t v_top) const {
@@ -166,10 +177,6 @@ Limit ModelBench::limit_once(Machine& machine, const ModelCase& c) const {
   if (with_cache == with_weights) return {peak_name(with_weights), rate};
   const double seconds = products(c) / rate + attention(c) / rate_once(machine, with_cache);
   return {std::string(peak_name(with_weights)) + "+" + peak_name(with_cache), operations(c) / seconds};
-}
-
-double ModelBench::share(const ModelCase& c, const Limit& limit, double seconds) const {
-  return (c.prefill ? operations(c) : bytes(c)) / seconds / limit.value;
 }
 
 }  // namespace sigma::bench

@@ -21,27 +21,32 @@ struct ModelCase {
 // "prefill:512", "decode:128", "decode:32@16384", "decode:32@1024x8" (eight sequences). Error for anything else.
 ModelCase parse_model_case(const std::string& text);
 
+struct Turn {
+  double seconds = 0;  // the case's own
+  Limit limit;
+  double share = 0;  // time at the limit over `seconds`
+};
+
 class ModelBench {
  public:
   // cache.tokens: what the largest case needs, tokens_needed() of it.
   ModelBench(const Kernels& kernels, ThreadPool& threads, const Model& model, const CacheOptions& cache);
   static int64_t tokens_needed(const ModelCase& c, int page_tokens);
 
-  // Seconds that the case takes. Its context is made of random keys and values, stored once and kept for later cases:
-  // what is measured does not depend on their values.
-  double measure(const ModelCase& c);
+  // The case once, what bounds it measured before, after and (in a longer case) between its passes: the best of these
+  // counts, as the machine is while the case runs. The context is made of random keys and values, stored once and kept
+  // for later cases: what is measured does not depend on their values.
+  Turn measure(Machine& machine, const ModelCase& c);
   // That all passes of the case together must read from memory: every packed weight once a pass (logits of the last
   // prompt token only), and the cached rows of every position attended to.
   double bytes(const ModelCase& c) const;
   // Of products and attention; a multiply-add is two.
   double operations(const ModelCase& c) const { return products(c) + attention(c); }
-  // What bounds the case, measured now: one read of memory for decoding; one loop of each arithmetic that a prefill
-  // uses, its products that of the weights' kernel and its attention that of the K cache's.
-  Limit limit_once(Machine& machine, const ModelCase& c) const;
-  // Time at this limit over `seconds`.
-  double share(const ModelCase& c, const Limit& limit, double seconds) const;
 
  private:
+  // What bounds the case, measured now: reads of memory for decoding; one loop of each arithmetic that a prefill uses,
+  // its products that of the weights' kernel and its attention that of the K cache's.
+  Limit limit_once(Machine& machine, const ModelCase& c) const;
   void fill(const ModelCase& c);
   double products(const ModelCase& c) const;
   double attention(const ModelCase& c) const;

@@ -64,15 +64,14 @@ def measure(row, programs, options):
         own.append(ours.measure(case))
         if theirs:
             other.append(theirs.measure(row.theirs.case))
-    limit = max((answer["limit"] for answer in own), key=lambda limit: limit["value"])
-    tokens, context, sequences = sizes_of(case)
+    limit = {"kind": own[0]["limit"]["kind"], "value": statistics.median(answer["limit"]["value"] for answer in own)}
+    _, context, sequences = sizes_of(case)
     ours_spread = spread([answer["speed"] for answer in own])
     peer, ratio = peer_of(row, theirs, own, other) if theirs else (None, None)
     caches = (row.ours.k_cache, "bf16")
     line = line_of(row.ours.title(), row.ours.model, options.threads, "tokens/s", ours_spread, peer, ratio, caches)
     line.update(context=context, batch=sequences, bytes=own[0]["bytes"], flops=own[0]["flops"], limit=limit)
-    work = line["bytes" if limit["kind"] == "read" else "flops"]
-    line["share"] = work / (tokens * sequences) * ours_spread["median"] / limit["value"]
+    line["share"] = statistics.median(answer["share"] for answer in own)
     return line
 
 

@@ -78,8 +78,7 @@ KvLayout kv_layout(CacheKind kind, const CacheShape& shape) {
   if (kind == CacheKind::k) {
     const int multiple = quantised ? kQuantBlock : shape.format == Format::bf16 ? 2 : 1;
     layout.padded_dim = static_cast<int>(round_up(shape.dim, multiple));
-    layout.key_block = quantised ? 32 : 64;
-    if (shape.page_tokens % layout.key_block != 0) layout.key_block = 16;
+    layout.key_block = shape.page_tokens % 32 == 0 ? 32 : 16;
     layout.key_step = layout.key_block * (shape.format == Format::f16 ? 2 : 4);
     layout.scales = layout.padded_dim * layout.key_block * element;
     const int64_t scale_bytes = quantised ? layout.padded_dim / kQuantBlock * layout.key_block * 2 : 0;

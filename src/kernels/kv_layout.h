@@ -2,9 +2,8 @@
 // the sources that are compiled per ISA see the numbers and none of the code that derives them.
 //
 // A page is [heads][head_bytes]. Within a head of the K pool, blocks of B tokens, so that a vector instruction advances
-// as many scores as it has lanes and no sum across lanes is needed. B is what a register tile takes in at once (64;
-// q8_0: 32), so that a head is read front to back, which is what prefetchers do best; 16 where that does not divide a
-// page:
+// as many scores as it has lanes and no sum across lanes is needed. B is what a register tile takes in at once
+// (32), so that a head is read front to back, which is what prefetchers do best; 16 where that does not divide a page:
 //     f32, f16   [blocks][dim][B]
 //     bf16       [blocks][dim / 2][B][2]
 //     q8_0       [blocks]: values + 128 as u8 [padded_dim / 4][B][4], then scales f16 [padded_dim / 32][B]

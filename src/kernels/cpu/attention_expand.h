@@ -76,7 +76,7 @@ inline void expand_rows(float* out, const float* matrix, int64_t k_dim, const fl
 template <int N>
 inline void expand_strip(float* out, const float* matrix, int64_t q_dim, int64_t k_dim, const float* keys) {
   int64_t i = 0;
-  for (; i + kTileRows <= q_dim; i += kTileRows) expand_rows<N, kTileRows>(out, matrix, k_dim, keys, i);
+  for (; i + kScoreRows <= q_dim; i += kScoreRows) expand_rows<N, kScoreRows>(out, matrix, k_dim, keys, i);
   for (; i < q_dim; ++i) expand_rows<N, 1>(out, matrix, k_dim, keys, i);
 }
 
@@ -113,10 +113,8 @@ inline void expand_strips(Strips& expanded, const Strips& strips, const Attentio
   for (int i = 0; i < strips.count; ++i) {
     float* out = room + i * strip_floats;
     widen_strip(keys, strips.strip[i], head, layout);
-    if (columns == kTileCols)
-      expand_strip<kTileCols>(out, expansion.matrix, args.q_dim, layout.dim, keys);
-    else if (columns == kTileCols / 2)
-      expand_strip<kTileCols / 2>(out, expansion.matrix, args.q_dim, layout.dim, keys);
+    if (columns == kScoreColumns)
+      expand_strip<kScoreColumns>(out, expansion.matrix, args.q_dim, layout.dim, keys);
     else
       expand_strip<1>(out, expansion.matrix, args.q_dim, layout.dim, keys);
     rotate_strip(out, width, args.q_dim, expansion, begin + strips.strip[i].first, begin + count, angles);

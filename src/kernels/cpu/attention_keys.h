@@ -8,13 +8,14 @@
 
 namespace sigma::SIGMA_ISA {
 
-// Register tiles: rows by columns of vectors.
-inline constexpr int kTileRows = kLanes == 16 ? 6 : 4;
-inline constexpr int kTileCols = kLanes == 16 ? 4 : 2;
+// Register tiles: rows (query vectors) by columns (vectors of tokens). Few columns, so that one tile takes in all the
+// query heads that share a K head: a strip that several tiles read one after another leaves memory idle meanwhile.
+inline constexpr int kScoreRows = kLanes == 16 ? 12 : 4;
+inline constexpr int kScoreColumns = 2;
 
 // Columns of a tile over blocks of key_block tokens. q8_0 needs two accumulators per score.
 inline int strip_columns(const KvLayout& layout) {
-  const int wide = layout.format == Format::q8_0 ? kTileCols / 2 : kTileCols, all = layout.key_block / kLanes;
+  const int wide = layout.format == Format::q8_0 && kLanes != 16 ? 1 : kScoreColumns, all = layout.key_block / kLanes;
   return wide < all ? wide : all;
 }
 
@@ -105,12 +106,6 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
   }
 }
 
-// Keys that take several tiles of vectors are used for about as long as it takes to read them, so reading must go on
-// meanwhile: the lines this far on are asked for, into the second cache, which has more room for lines under way than
-// the first. Keys and values that one tile takes in are left to the processor's own prefetchers, which such requests
-// only disturb.
-inline constexpr int64_t kAheadBytes = 8192;
-
 // Vectors against strips of one head. s: a row of s_stride floats per vector, at the run's start; a strip's scores go
 // to s[m][first ...], strips in order, so that lanes beyond a page's end are overwritten by the next page's.
 struct ScoreTile {
@@ -123,27 +118,15 @@ struct ScoreTile {
   int64_t s_stride;
   int64_t dim;  // padded
   float scale;
-  int64_t strip_bytes;
-  const std::byte* ahead;  // where to prefetch; null: nowhere
 };
-
-// Half of the lines of N vectors of keys of `bytes` each: two tiles prefetch what one reads.
-template <int N, int bytes>
-inline const std::byte* prefetch_half(const std::byte* ahead) {
-  constexpr int kLines = N * bytes < 128 ? 1 : N * bytes / 128;
-  if (ahead == nullptr) return ahead;
-  SIGMA_UNROLL
-  for (int i = 0; i < kLines; ++i) prefetch_far(ahead + i * 64);
-  return ahead + kLines * 64;
-}
 
 // Dot products of one strip: acc[m][c].
 struct DotBf16 {
+  static constexpr int kRows = kScoreRows;
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte *keys = strip.keys + t.head_offset, *ahead = t.ahead;
+    const std::byte* keys = strip.keys + t.head_offset;
     for (int64_t p = 0; p < t.dim / 2; ++p, keys += t.step_bytes) {
-      ahead = prefetch_half<N, kLanes * 4>(ahead);
       I32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
@@ -159,11 +142,11 @@ struct DotBf16 {
 
 template <class Element>
 struct DotF32 {
+  static constexpr int kRows = kScoreRows;
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte *keys = strip.keys + t.head_offset, *ahead = t.ahead;
+    const std::byte* keys = strip.keys + t.head_offset;
     for (int64_t i = 0; i < t.dim; ++i, keys += t.step_bytes) {
-      ahead = prefetch_half<N, kLanes * sizeof(Element)>(ahead);
       F32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = widen(reinterpret_cast<const Element*>(keys) + c * kLanes);
@@ -181,9 +164,10 @@ struct DotF32 {
 
 // Per block of 32: sum of (k + 128) q - 128 sum of q in integers, then acc += k_scale q_scale * that.
 struct DotQ8 {
+  static constexpr int kRows = kLanes == 16 ? 8 : 4;
   template <int M, int N>
   static void run(const ScoreTile& t, const Strip& strip, F32 (&acc)[M][N]) {
-    const std::byte *keys = strip.keys + t.head_offset, *scales = strip.scales + t.head_offset, *ahead = t.ahead;
+    const std::byte *keys = strip.keys + t.head_offset, *scales = strip.scales + t.head_offset;
     const int64_t blocks = t.dim / kQuantBlock;
     for (int64_t b = 0; b < blocks; ++b, scales += t.scale_step_bytes) {
       I32 sum[M][N];
@@ -194,7 +178,6 @@ struct DotQ8 {
         for (int c = 0; c < N; ++c) sum[m][c] = offset;
       }
       for (int64_t i = 0; i < kQuantBlock / 4; ++i, keys += t.step_bytes) {
-        ahead = prefetch_half<N, kLanes * 4>(ahead);
         I32 k[N];
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
@@ -237,57 +220,36 @@ inline void score_strips(const ScoreTile& t) {
   }
 }
 
-template <class Dot, int N>
-inline void score_strips(int rows, const ScoreTile& t) {
-  switch (rows) {
-    case 1:
-      return score_strips<Dot, N, 1>(t);
-    case 2:
-      return score_strips<Dot, N, 2>(t);
-    case 3:
-      return score_strips<Dot, N, 3>(t);
-    case 4:
-      return score_strips<Dot, N, 4>(t);
-    case 5:
-      return score_strips < Dot, N, kTileRows < 5 ? 1 : 5 > (t);
-    default:
-      return score_strips<Dot, N, kTileRows>(t);
+// As many rows as `rows` says.
+template <class Dot, int N, int M = 1>
+inline void score_rows(int rows, const ScoreTile& t) {
+  if constexpr (M < Dot::kRows) {
+    if (rows > M) return score_rows<Dot, N, M + 1>(rows, t);
   }
+  score_strips<Dot, N, M>(t);
 }
 
-// Rows of the next tile when `left` are to be cut into as few and as equal tiles as can be.
-inline int next_tile(int64_t left) {
-  if (left <= kTileRows) return static_cast<int>(left);
-  const int64_t tiles = (left + kTileRows - 1) / kTileRows;
-  return static_cast<int>((left + tiles - 1) / tiles);
-}
-
-// `count` vectors; each strip is read by all of them before the next.
+// `count` vectors, cut into as few and as equal tiles as can be; each strip is read by all of them before the next.
 template <class Dot, int N>
 inline void score_vectors(int64_t count, const ScoreTile& all) {
-  if (count <= kTileRows) return score_strips<Dot, N>(static_cast<int>(count), all);
-  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip) {
-    const std::byte* ahead = strip->keys + all.head_offset + kAheadBytes;
-    for (int64_t m = 0, tile = 0; m < count; ++tile) {
+  const int64_t tiles = (count + Dot::kRows - 1) / Dot::kRows;
+  if (tiles == 1) return score_rows<Dot, N>(static_cast<int>(count), all);
+  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip)
+    for (int64_t tile = 0; tile < tiles; ++tile) {
+      const int64_t first = tile * count / tiles, end = (tile + 1) * count / tiles;
       ScoreTile t = all;
       t.strip = strip;
       t.strip_end = strip + 1;
-      t.q += m * t.q_stride;
-      t.s += m * t.s_stride;
-      t.ahead = tile < 2 ? ahead + tile * all.strip_bytes / 2 : nullptr;
-      const int rows = next_tile(count - m);
-      score_strips<Dot, N>(rows, t);
-      m += rows;
+      t.q += first * t.q_stride;
+      t.s += first * t.s_stride;
+      score_rows<Dot, N>(static_cast<int>(end - first), t);
     }
-  }
 }
 
 template <class Dot>
 inline void score_vectors(int columns, int64_t count, const ScoreTile& all) {
-  if (columns == kTileCols)
-    score_vectors<Dot, kTileCols>(count, all);
-  else if (columns == kTileCols / 2)
-    score_vectors<Dot, kTileCols / 2>(count, all);
+  if (columns == kScoreColumns)
+    score_vectors<Dot, kScoreColumns>(count, all);
   else
     score_vectors<Dot, 1>(count, all);
 }
@@ -305,9 +267,7 @@ inline void score(const Queries& queries, int64_t first, int64_t count, const St
                     .s = s,
                     .s_stride = s_stride,
                     .dim = layout.padded_dim,
-                    .scale = scale,
-                    .strip_bytes = layout.block_bytes * strip_columns(layout) * kLanes / layout.key_block,
-                    .ahead = nullptr};
+                    .scale = scale};
   switch (layout.format) {
     case Format::bf16:
       return score_vectors<DotBf16>(strip_columns(layout), count, t);

@@ -7,7 +7,7 @@
 namespace sigma::SIGMA_ISA {
 
 // Vectors whose scores of a block are held at once, between the dot products and the softmax.
-inline constexpr int kScoreGroup = 2 * kTileRows;
+inline constexpr int kScoreGroup = 12;
 // Rows of the score buffer: room for the lanes that columns write before and after a block.
 inline constexpr int kScorePad = 16;
 inline constexpr int64_t kScoreStride = kAttentionBlock + 3 * kScorePad;

@@ -8,6 +8,17 @@
 
 namespace sigma::SIGMA_ISA {
 
+// Register tiles: rows (vectors of weights) by columns (vectors of a V row).
+inline constexpr int kTileRows = kLanes == 16 ? 6 : 4;
+inline constexpr int kTileCols = kLanes == 16 ? 4 : 2;
+
+// Rows of the next tile when `left` are to be cut into as few and as equal tiles as can be.
+inline int next_tile(int64_t left) {
+  if (left <= kTileRows) return static_cast<int>(left);
+  const int64_t tiles = (left + kTileRows - 1) / kTileRows;
+  return static_cast<int>((left + tiles - 1) / tiles);
+}
+
 template <int n>
 struct Constant {
   static constexpr int value = n;

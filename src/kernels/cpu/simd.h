@@ -22,7 +22,6 @@
 //   scale_by_power(p, n)                p * 2^n; p about 1, n an integer in [-160, 0]; below 2^-126 may be 0
 //   in_order(v)                         v, loaded once and not before an earlier in_order: ascending reads prefetch
 //   prefetch(p)                         the line at p, soon read once
-//   prefetch_far(p)                     the line at p, into the second cache
 //   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
 //   as_i32, as_f32                      the same bits
 //   dot_bf16(acc, a, b)                 acc[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1 of bf16 pairs

@@ -136,6 +136,5 @@ inline F32 scale_by_power(F32 p, F32 n) {
 }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-inline void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace sigma::SIGMA_ISA

@@ -105,6 +105,5 @@ inline F32 round(F32 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_I
 inline F32 scale_by_power(F32 p, F32 n) { return _mm512_scalef_ps(p, n); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-inline void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace sigma::SIGMA_ISA

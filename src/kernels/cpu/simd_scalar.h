@@ -133,6 +133,5 @@ inline F32 scale_by_power(F32 p, F32 n) {
 }
 
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
-inline void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace sigma::SIGMA_ISA
