@@ -5,9 +5,13 @@
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "bench/attention.h"
 #include "bench/kernels.h"
 #include "bench/model.h"
+#include "bench/tokenizer.h"
+#include "model/checkpoint.h"
+#include "model/hub.h"
 
 namespace sigma {
 
@@ -23,6 +27,7 @@ struct Options {
   ModelOptions model;
   std::vector<std::string> cases;
   std::string filter;
+  std::vector<std::string> files;
   int repeats = 5;
   bool from_stdin = false, json = false;
 };
@@ -109,6 +114,24 @@ int run_kernels(const Options& o) {
   return 0;
 }
 
+// With --stdin, each line names a file, whose text is encoded once; the answer: {"seconds", "bytes"}.
+int run_tokenizer(const Options& o) {
+  const Tokenizer tokenizer(load_tokenizer_spec(resolve_model(o.model.model)));
+  for (const std::string& file : o.files) {
+    Result result = bench::bench_encode(tokenizer, MappedFile(file).text(), o.repeats);
+    result.name += " " + file;
+    result.model = o.model.model;
+    report(o, result);
+  }
+  std::string file;
+  while (o.from_stdin && std::getline(std::cin, file)) {
+    const MappedFile text(file);
+    print_json({{"seconds", bench::encode_once(tokenizer, text.text())}, {"bytes", text.bytes().size()}});
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
 }  // namespace
 
 Run bench_command(Cli& cli) {
@@ -117,19 +140,23 @@ Run bench_command(Cli& cli) {
   cli.example("sigma bench model -m smollm2");
   cli.example("sigma bench model -m sigma-1.5b.gguf --case decode:32@16384 --k-cache q8 --v-top 100 --json");
   cli.example("sigma bench kernels --filter attention");
-  cli.option("WHAT", o->what, "model or kernels", Cli::Need::required);
+  cli.example("sigma bench tokenizer -m smollm2 --file /usr/share/common-licenses/GPL-3");
+  cli.option("WHAT", o->what, "model, kernels or tokenizer", Cli::Need::required);
   o->model.declare(cli, Cli::Need::optional);
   cli.option("--case", o->cases, "prefill:N[@CONTEXT] or decode:N[@CONTEXT][xSEQUENCES]; may be repeated");
   cli.option("--filter", o->filter, "kernels: only those whose name holds this");
+  cli.option("--file", o->files, "tokenizer: the texts, each encoded on one thread");
   cli.option("--repeats", o->repeats, "Measurements of each case");
-  cli.flag("--stdin", o->from_stdin, "model: measure the cases that standard input names, once each");
+  cli.flag("--stdin", o->from_stdin,
+           "model, tokenizer: measure the cases or files that standard input names, once each");
   cli.json(o->json);
   return [o] {
     if (o->repeats < 1) throw UsageError("--repeats", "a whole number >= 1", fmt::format("{}", o->repeats));
     if (o->what == "kernels") return run_kernels(*o);
-    if (o->what != "model") throw UsageError("sigma bench", "model or kernels", printable(o->what));
-    if (o->model.model.empty()) throw UsageError("sigma bench model", "-m MODEL", "none");
-    return run_model(*o);
+    if (o->what != "model" && o->what != "tokenizer")
+      throw UsageError("sigma bench", "model, kernels or tokenizer", printable(o->what));
+    if (o->model.model.empty()) throw UsageError("sigma bench " + o->what, "-m MODEL", "none");
+    return o->what == "model" ? run_model(*o) : run_tokenizer(*o);
   };
 }
 

@@ -10,6 +10,7 @@ TITLES = {
     "sigma": "The whole step, Sigma against our own standard model",
     "attention": "Attention alone, 32k tokens in the cache, one layer after another out of memory",
     "generation": "Start-up, memory, speculation",
+    "tokenizers": "Tokenizers beside Hugging Face's",
     "quality": "Quality: change of perplexity against the shipped weights in f32, with one standard error",
     "exactness": "Exactness: ways to compute an answer that change any bit of it, of six",
     "kernels": "The other kernels alone",
@@ -22,6 +23,8 @@ def shown(value, unit):
         return f"{value:.3f} s" if value >= 0.05 else f"{value * 1e3:.3f} ms" if value >= 1e-3 else f"{value * 1e6:.1f} us"
     if unit == "bytes":
         return f"{value / 2**20:.0f} MiB"
+    if unit == "MiB/s":
+        return f"{value:,.2f} MiB/s" if value < 10 else f"{value:,.0f} MiB/s"
     return f"{value:+.3f}%" if unit == "%" else f"{value:,.1f}" if unit == "tokens/s" else f"{value:,.0f}"
 
 
@@ -45,6 +48,8 @@ def row(line, entry):
     ours = with_spread(line["ours"], unit)
     if entry.most is not None:
         ours = judged(ours, line["ours"]["median"] <= entry.most, f"<= {shown(entry.most, unit)}")
+    if entry.least is not None:
+        ours = judged(ours, line["ours"]["median"] >= entry.least, f">= {shown(entry.least, unit)}")
     theirs = "-"
     if peer:
         way = ", flash" if peer["version"].endswith(", flash attention") else ""

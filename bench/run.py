@@ -24,6 +24,7 @@ import plan
 import quality
 import report
 import speed
+import tokenizer_rows
 from children import ROOT, Failed, run
 from lines import check, key_of_line, names_of
 
@@ -41,6 +42,7 @@ class Entry:
     ratio: float = None
     less: float = None  # time than the peer
     most: float = None  # of ours
+    least: float = None  # of ours
 
     def name(self):
         model, weights, k_cache, v_cache, case, peer = self.key
@@ -134,6 +136,19 @@ def quality_job(options):
     return Job(entries, lambda wanted: quality.quality([c for c in quality.VARIANTS if any(c in k for k in wanted)], options))
 
 
+def tokenizer_jobs(options):
+    peer = tokenizer_rows.PEER if options.peer else None
+    entries = []
+    for kind in tokenizer_rows.TEXTS:
+        case = of_model(plan.SHIPPED, tokenizer_rows.encode_case(kind), peer)
+        entries.append(Entry("tokenizers", case, least=tokenizer_rows.LEAST_SPEED))
+        if options.peer:
+            entries.append(Entry("tokenizers", of_model(plan.SHIPPED, tokenizer_rows.differ_case(kind)), most=0))
+    yield Job(entries, lambda _: tokenizer_rows.encoding(options), quick=True)
+    entry = Entry("tokenizers", of_model(tokenizer_rows.TRAINED, tokenizer_rows.TRAINING, peer), ratio=1)
+    yield Job([entry], lambda _: tokenizer_rows.training(options))
+
+
 def jobs_of(options, lines):
     """In the order in which they are measured."""
     yield attention_job(options)
@@ -141,6 +156,7 @@ def jobs_of(options, lines):
     for rows in small:
         yield group_job(rows, options)
     yield from generation_jobs(options)
+    yield from tokenizer_jobs(options)
     for rows in plan.GROUPS:
         if rows not in small:
             yield group_job(rows, options)
