@@ -131,6 +131,8 @@ Run bench_command(Cli& cli) {
   cli.flag("--quick", e.quick, "efficiency: fewer contexts and rounds, in minutes");
   cli.option("--out", e.folder, "efficiency: where its results go; a study that was interrupted there goes on");
   cli.option("--text", e.text, "efficiency: a file whose perplexity under -m shows what each saving costs in quality");
+  cli.option("--minutes", e.minutes,
+             "efficiency: begin nothing later than this, to go on another time; 0: until the end");
   cli.option("--max-prefix", e.max_prefix, "efficiency: the longest context to begin with");
   cli.option("--max-output", e.max_output, "efficiency: the longest generation");
   cli.option("--batch", e.batch, "efficiency: sequences together, beside one alone");

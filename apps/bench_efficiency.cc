@@ -35,6 +35,7 @@ void check(const EfficiencyOptions& o) {
   in_range("--max-prefix", o.max_prefix, 0, 1 << 20);
   in_range("--max-output", o.max_output, bench::kTokens, 1 << 20);
   in_range("--batch", o.batch, 2, 256);
+  if (!(o.minutes >= 0)) throw UsageError("--minutes", "minutes >= 0", fmt::format("{}", o.minutes));
   if (!(o.memory_gib >= 0)) throw UsageError("--memory", "GiB >= 0", fmt::format("{}", o.memory_gib));
 }
 
@@ -51,9 +52,11 @@ int run_efficiency(const EfficiencyOptions& o) {
                             .folder = o.folder,
                             .machine = machine_name(threads.size()),
                             .model = o.model,
-                            .text = o.text};
+                            .text = o.text,
+                            .seconds = o.minutes * 60};
   if (o.memory_gib == 0) study.grid.memory_bytes = static_cast<double>(available_memory()) - kSpare;
-  const bench::Results results = bench::run_study(cpu_kernels(), threads, study);
+  bool complete = false;
+  const bench::Results results = bench::run_study(complete, cpu_kernels(), threads, study);
   const Json json = bench::findings_json(results);
   write_file(o.folder + "/efficiency.json", json.dump(1) + "\n");
   bench::write_plots(results, o.folder);
@@ -62,6 +65,8 @@ int run_efficiency(const EfficiencyOptions& o) {
   write_file(o.folder + "/efficiency.md", text);
   std::fputs(o.json ? (json.dump(1) + "\n").c_str() : text.c_str(), stdout);
   if (!o.json) std::printf("\nThe same with plots: %s/efficiency.html\n", o.folder.c_str());
+  if (!complete)
+    std::fprintf(stderr, "sigma: --minutes %g are over; the same command goes on with what is missing\n", o.minutes);
   return 0;
 }
 

@@ -45,9 +45,9 @@ Rounds weighted(const std::vector<const Rounds*>& samples, const std::vector<dou
 
 double median_of(const Rounds& rounds) { return interval_of(rounds).median; }
 
-MachineLimits limits_of(const Rounds& read) {
-  MachineLimits limits;
-  limits.read = median_of(read);
+MachineLimits limits_of(const StepCell& cell) {
+  MachineLimits limits{.read = median_of(cell.read)};
+  std::copy(cell.operations.begin(), cell.operations.end(), limits.operations);
   return limits;
 }
 
@@ -109,7 +109,7 @@ std::optional<double> zero_of(const std::vector<double>& x, const std::vector<do
 double context_of(int64_t prefix) { return static_cast<double>(prefix) + (1 + kTokens) / 2.0; }
 
 std::optional<Step> find_step(const Results& results, const std::string& name, int64_t prefix, int64_t batch) {
-  const AttentionCell* cell = results.find_attention(prefix, batch);
+  const StepCell* cell = results.find(prefix, batch);
   if (cell == nullptr || !cell->steps.contains(name)) return std::nullopt;
   const Variant &v = variant(name), &first = variants()[0];
   const StepRounds &ours = cell->steps.at(name), &theirs = cell->steps.at(first.name);
@@ -128,7 +128,7 @@ std::optional<Step> find_step(const Results& results, const std::string& name, i
   step.theory = gain_over(cost.cache_bytes_read(), other.cache_bytes_read());
   step.bytes = cost.cache_bytes_read();
   step.flops = cost.flops.attention();
-  step.predicted = predict_step(cost, c, Format::bf16, limits_of(cell->read)).attention;
+  step.predicted = predict_step(cost, c, Format::bf16, limits_of(*cell)).attention;
   step.share = median_of(combined(ours.attention, cell->read, [&](double s, double r) { return step.bytes / s / r; }));
   return step;
 }
@@ -137,14 +137,14 @@ Generation generation(const Results& results, const std::string& name, Format fo
   std::vector<double> contexts;
   std::vector<const Rounds*> store, attention, augmented;
   for (const int64_t sample : prefixes_of(results, 1)) {
-    const AttentionCell& cell = *results.find_attention(sample, 1);
+    const StepCell& cell = *results.find(sample, 1);
     const auto step = cell.steps.find(name);
-    const auto weights = cell.augmented_q.find(std::string(format_info(format).name));
-    if (step == cell.steps.end() || weights == cell.augmented_q.end()) return {};
+    const auto weights = cell.weights.find(std::string(format_info(format).name));
+    if (step == cell.steps.end() || weights == cell.weights.end()) return {};
     contexts.push_back(context_of(sample));
     store.push_back(&step->second.store);
     attention.push_back(&step->second.attention);
-    augmented.push_back(&weights->second);
+    augmented.push_back(&weights->second.augmented_q);
   }
   if (contexts.empty()) return {};
   const std::vector<double> weights = generation_weights(contexts, prefix, output);
@@ -175,25 +175,21 @@ std::optional<int64_t> crossover_output(const Results& results, const std::strin
 
 std::vector<int64_t> prefixes_of(const Results& results, int64_t batch) {
   std::vector<int64_t> prefixes;
-  for (const AttentionCell& cell : results.attention)
+  for (const StepCell& cell : results.steps)
     if (cell.batch == batch) prefixes.push_back(cell.prefix);
   std::sort(prefixes.begin(), prefixes.end());
   return prefixes;
 }
 
 WholeStep whole_step(const Results& results, const std::string& name, Format format, int64_t prefix, int64_t batch) {
-  const AttentionCell* cell = results.find_attention(prefix, batch);
-  const WeightsCell* weights = results.find_weights(format, batch);
-  if (cell == nullptr || weights == nullptr) return {};
+  const StepCell* cell = results.find(prefix, batch);
+  if (cell == nullptr) return {};
+  const auto weights = cell->weights.find(std::string(format_info(format).name));
+  if (weights == cell->weights.end()) return {};
   const Variant& v = variant(name);
-  // Variants with the same shape of keys have the same products.
-  const AttentionShape& a = v.config.attn;
-  const char* const same = a.k_heads == 16                          ? "std"
-                           : a.key_rope == KeyRope::after_expansion ? "half_after"
-                           : a.key_rope == KeyRope::key_dim         ? "half_key"
-                                                                    : "sigma";
+  const WeightRounds& w = weights->second;
   const StepRounds& step = cell->steps.at(name);
-  WholeStep whole{sum(weights->common, weights->qkv.at(same)), weights->augmented_q, step.attention, step.store};
+  WholeStep whole{sum(w.common, w.keys.at(key_shape_of(v))), w.augmented_q, step.attention, step.store};
   if (!v.augmented())
     for (double& x : whole.augmented_q) x = 0;
   return whole;

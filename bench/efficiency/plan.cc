@@ -29,9 +29,8 @@ ModelConfig sigma_config(int k_heads, int k_dim, KeyRope rope) {
   return c;
 }
 
-// What runs beside the caches: weights of the augmented query in every format, scratch, the program itself.
-constexpr double kOtherBytes = 3.0 * (1 << 30);
-constexpr int64_t kMostRingBytes = int64_t{1} << 30;  // where a context is so short that pages are mostly empty
+// What runs beside the caches: layers' weights in every format, scratch, the program itself.
+constexpr double kOtherBytes = 4.0 * (1 << 30);
 
 std::vector<int64_t> up_to(std::vector<int64_t> values, int64_t most) {
   std::erase_if(values, [&](int64_t value) { return value > most; });
@@ -71,7 +70,8 @@ CacheShape key_shape(Keys keys) {
 CacheShape value_shape() { return {16, 64, Format::bf16, kPageTokens}; }
 
 int64_t ring_slots(int64_t slot_bytes, int64_t touched_bytes, int64_t ring_bytes) {
-  const int64_t most = std::max<int64_t>(1, std::max(kMostRingBytes, ring_bytes) / slot_bytes);
+  // Where a context is so short that pages are mostly empty, what else is read in between pushes it out of caches.
+  const int64_t most = ceil_div(ring_bytes, slot_bytes);
   return std::min(ceil_div(ring_bytes, touched_bytes), most);
 }
 

@@ -1,8 +1,8 @@
 #include "bench/efficiency/results.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/error.h"
@@ -13,11 +13,7 @@ namespace sigma::bench {
 namespace {
 
 // Six digits: more than any clock has, and lines that can be read.
-double rounded(double x) {
-  if (x == 0 || !std::isfinite(x)) return x;
-  const double scale = std::pow(10.0, 5 - std::floor(std::log10(std::fabs(x))));
-  return std::round(x * scale) / scale;
-}
+double rounded(double x) { return std::strtod(fmt::format("{:.6g}", x).c_str(), nullptr); }
 
 Json rounds_json(const Rounds& rounds) {
   Json json = Json::array();
@@ -39,29 +35,23 @@ std::map<std::string, Rounds> rounds_by_name(const Json& json) {
   return rounds;
 }
 
-AttentionCell attention_of(const Json& json) {
-  AttentionCell cell{.prefix = json.at("prefix"), .batch = json.at("batch"), .read = rounds_of(json.at("read"))};
+StepCell step_of(const Json& json) {
+  StepCell cell{.prefix = json.at("prefix"),
+                .batch = json.at("batch"),
+                .read = rounds_of(json.at("read")),
+                .operations = json.at("operations").get<std::array<double, 3>>()};
   for (const auto& [name, s] : json.at("steps").items())
     cell.steps[name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
                         rounds_of(s.at("combine"))};
-  cell.augmented_q = rounds_by_name(json.at("augmented_q"));
+  for (const auto& [name, w] : json.at("weights").items())
+    cell.weights[name] = {rounds_of(w.at("common")), rounds_of(w.at("augmented_q")), rounds_by_name(w.at("keys"))};
   return cell;
-}
-
-WeightsCell weights_of(const Json& json) {
-  const auto format = format_from_name(json.at("weights").get<std::string>());
-  if (!format) throw Error("weights", "a format of weights", printable(json.at("weights").get<std::string>()));
-  return {*format,
-          json.at("batch"),
-          rounds_of(json.at("read")),
-          rounds_of(json.at("common")),
-          rounds_of(json.at("augmented_q")),
-          rounds_by_name(json.at("qkv"))};
 }
 
 WholeCell whole_of(const Json& json) {
   WholeCell cell{.output = json.at("output"),
                  .seconds = json.at("seconds").get<std::map<std::string, double>>(),
+                 .interrupted = json.at("interrupted"),
                  .samples = json.at("samples").get<std::vector<int64_t>>()};
   for (const auto& [name, lists] : json.at("sampled").items())
     for (const Json& list : lists) cell.sampled[name].push_back(rounds_of(list));
@@ -95,10 +85,10 @@ void take(Results& results, const Json& json) {
     results.header = json;
     results.grid = grid_of(json.at("grid"));
     results.whole_output = json.at("whole_output");
-  } else if (kind == "attention") {
-    results.attention.push_back(attention_of(json));
-  } else if (kind == "weights") {
-    results.weights.push_back(weights_of(json));
+  } else if (kind == "step") {
+    results.steps.push_back(step_of(json));
+  } else if (kind == "cached") {
+    results.cached = step_of(json);
   } else if (kind == "whole") {
     results.whole = whole_of(json);
   } else if (kind == "forward") {
@@ -138,38 +128,29 @@ Results parse(const std::string& text, const std::string& path) {
 
 }  // namespace
 
-const AttentionCell* Results::find_attention(int64_t prefix, int64_t batch) const {
-  const auto found = std::find_if(attention.begin(), attention.end(),
-                                  [&](const AttentionCell& c) { return c.prefix == prefix && c.batch == batch; });
-  return found == attention.end() ? nullptr : &*found;
+const StepCell* Results::find(int64_t prefix, int64_t batch) const {
+  const auto found = std::find_if(steps.begin(), steps.end(),
+                                  [&](const StepCell& c) { return c.prefix == prefix && c.batch == batch; });
+  return found == steps.end() ? nullptr : &*found;
 }
 
-const WeightsCell* Results::find_weights(Format format, int64_t batch) const {
-  const auto found = std::find_if(weights.begin(), weights.end(),
-                                  [&](const WeightsCell& c) { return c.format == format && c.batch == batch; });
-  return found == weights.end() ? nullptr : &*found;
-}
-
-Json to_json(const AttentionCell& cell) {
-  Json steps = Json::object();
+Json to_json(const StepCell& cell, Where where) {
+  Json steps = Json::object(), weights = Json::object();
   for (const auto& [name, step] : cell.steps)
     steps[name] = {{"store", rounds_json(step.store)},
                    {"attention", rounds_json(step.attention)},
                    {"split", rounds_json(step.split)},
                    {"combine", rounds_json(step.combine)}};
-  return {{"kind", "attention"}, {"prefix", cell.prefix},
-          {"batch", cell.batch}, {"read", rounds_json(cell.read)},
-          {"steps", steps},      {"augmented_q", rounds_json(cell.augmented_q)}};
-}
-
-Json to_json(const WeightsCell& cell) {
-  return {{"kind", "weights"},
-          {"weights", format_info(cell.format).name},
+  for (const auto& [name, w] : cell.weights)
+    weights[name] = {
+        {"common", rounds_json(w.common)}, {"augmented_q", rounds_json(w.augmented_q)}, {"keys", rounds_json(w.keys)}};
+  return {{"kind", where == Where::memory ? "step" : "cached"},
+          {"prefix", cell.prefix},
           {"batch", cell.batch},
           {"read", rounds_json(cell.read)},
-          {"common", rounds_json(cell.common)},
-          {"augmented_q", rounds_json(cell.augmented_q)},
-          {"qkv", rounds_json(cell.qkv)}};
+          {"operations", cell.operations},
+          {"steps", steps},
+          {"weights", weights}};
 }
 
 Json to_json(const WholeCell& cell) {
@@ -178,11 +159,9 @@ Json to_json(const WholeCell& cell) {
     sampled[name] = Json::array();
     for (const Rounds& list : lists) sampled[name].push_back(rounds_json(list));
   }
-  return {{"kind", "whole"},
-          {"output", cell.output},
-          {"seconds", cell.seconds},
-          {"samples", cell.samples},
-          {"sampled", sampled}};
+  return {{"kind", "whole"},         {"output", cell.output},
+          {"seconds", cell.seconds}, {"interrupted", cell.interrupted},
+          {"samples", cell.samples}, {"sampled", sampled}};
 }
 
 Json to_json(const ForwardCell& cell) {

@@ -37,19 +37,17 @@ struct Results {
   Json header;  // the first line: "request" (what was asked, of which machine), and what was decided before measuring
   Grid grid;
   int64_t whole_output = 0;
-  std::vector<AttentionCell> attention;
-  std::vector<WeightsCell> weights;
+  std::vector<StepCell> steps;
+  std::optional<StepCell> cached;  // Where::caches
   std::vector<ForwardCell> forward;
   std::vector<MemoryCell> memory;
   std::vector<QualityCell> quality;
   std::optional<WholeCell> whole;
 
-  const AttentionCell* find_attention(int64_t prefix, int64_t batch) const;
-  const WeightsCell* find_weights(Format format, int64_t batch) const;
+  const StepCell* find(int64_t prefix, int64_t batch) const;
 };
 
-Json to_json(const AttentionCell& cell);
-Json to_json(const WeightsCell& cell);
+Json to_json(const StepCell& cell, Where where = Where::memory);
 Json to_json(const WholeCell& cell);
 Json to_json(const ForwardCell& cell);
 Json to_json(const MemoryCell& cell);

@@ -67,18 +67,20 @@ class Study {
         grid_(file_.results().grid),
         progress_("efficiency study", 0, "B") {}
 
-  Results run() {
+  // Whether all was measured in time.
+  bool run() {
     plan();
-    measure_attention(1, grid_.samples, grid_.rounds);
-    measure_weights();
-    measure_attention(grid_.batch, grid_.batch_samples, grid_.batch_rounds);
+    measure_steps(1, grid_.samples, grid_.rounds);
+    measure_cached();
+    measure_steps(grid_.batch, grid_.batch_samples, grid_.batch_rounds);
     measure_memory();
     measure_whole();
     measure_forward();
     bench_.reset();
     measure_quality();
-    return file_.results();
+    return complete_;
   }
+  const Results& results() const { return file_.results(); }
 
  private:
   Json request() const {
@@ -102,7 +104,11 @@ class Study {
     return header_json(request(), grid, whole_output(grid, reads[2]));
   }
 
-  const Results& results() const { return file_.results(); }
+  // Asked before a cell that is missing is measured.
+  bool time_left() {
+    complete_ = complete_ && (options_.seconds == 0 || seconds() - begin_ < options_.seconds);
+    return complete_;
+  }
   Bench& bench() {
     if (!bench_) bench_ = std::make_unique<Bench>(kernels_, threads_, grid_);
     return *bench_;
@@ -110,21 +116,17 @@ class Study {
 
   // --- Progress: in bytes that are read, by the cost model ---
 
-  static double attention_work(int64_t prefix, int64_t batch, int rounds) {
+  static double step_work(int64_t prefix, int64_t batch, int rounds) {
     double bytes = 0;
     for (const Variant& v : variants())
       bytes += step_cost(v.config, {}, v.cost_case(prefix + kTokens, batch)).cache_bytes_read();
     for (const Format format : {Format::q4_0, Format::q8_0, Format::bf16})
-      bytes += weight_bytes(variant("sigma").config, format).augmented_q;
+      bytes += weight_bytes(variant("sigma").config, format).total();
     return (rounds + 1) * (bytes + 3.0 * (256 << 20));
   }
-  double weights_work(Format format, int rounds) const {
-    return (rounds + 1) * 2.0 * weight_bytes(variant("sigma").config, format).total();
-  }
   void plan() {
-    for (const int64_t prefix : grid_.samples) total_ += attention_work(prefix, 1, grid_.rounds);
-    for (const int64_t prefix : grid_.batch_samples) total_ += attention_work(prefix, grid_.batch, grid_.batch_rounds);
-    for (const Format format : grid_.weights) total_ += 2 * weights_work(format, grid_.batch_rounds);
+    for (const int64_t prefix : grid_.samples) total_ += step_work(prefix, 1, grid_.rounds);
+    for (const int64_t prefix : grid_.batch_samples) total_ += step_work(prefix, grid_.batch, grid_.batch_rounds);
     total_ += kQualityWork;
     progress_.set_total(static_cast<uint64_t>(total_));
   }
@@ -132,21 +134,19 @@ class Study {
 
   // --- Cells ---
 
-  void measure_attention(int64_t batch, const std::vector<int64_t>& prefixes, int rounds) {
+  void measure_steps(int64_t batch, const std::vector<int64_t>& prefixes, int rounds) {
     for (const int64_t prefix : prefixes) {
-      if (results().find_attention(prefix, batch) == nullptr)
-        file_.add(to_json(bench().attention(prefix, batch, rounds)));
-      done(attention_work(prefix, batch, rounds));
+      if (results().find(prefix, batch) == nullptr) {
+        if (!time_left()) return;
+        file_.add(to_json(bench().step(prefix, batch, rounds)));
+      }
+      done(step_work(prefix, batch, rounds));
     }
   }
 
-  void measure_weights() {
-    for (const Format format : grid_.weights)
-      for (const int64_t batch : {int64_t{1}, grid_.batch}) {
-        if (results().find_weights(format, batch) == nullptr)
-          file_.add(to_json(bench().weights(format, batch, grid_.batch_rounds)));
-        done(weights_work(format, grid_.batch_rounds));
-      }
+  void measure_cached() {
+    if (!results().cached && time_left())
+      file_.add(to_json(bench().step(kCachedPrefix, 1, grid_.rounds, Where::caches), Where::caches));
   }
 
   static double resident_bytes() {
@@ -173,7 +173,7 @@ class Study {
   }
 
   void measure_whole() {
-    if (results().whole) return;
+    if (results().whole || !time_left()) return;
     const double before = done_;
     file_.add(to_json(
         bench().whole(results().whole_output, [&](int64_t) { progress_.update(static_cast<uint64_t>(before)); })));
@@ -187,7 +187,7 @@ class Study {
       if (std::any_of(cells.begin(), cells.end(), [&](const ForwardCell& c) { return c.prefix == prefix; })) continue;
       if (prefix <= options_.grid.max_prefix && forward_bytes(prefix) <= memory) prefixes.push_back(prefix);
     }
-    if (prefixes.empty()) return;
+    if (prefixes.empty() || !time_left()) return;
     std::vector<Model> models;
     std::vector<std::unique_ptr<ModelBench>> benches;
     for (const char* name : kBoth) models.push_back(random_model(variant(name), options_.folder, kernels_, threads_));
@@ -195,6 +195,7 @@ class Study {
       benches.push_back(std::make_unique<ModelBench>(kernels_, threads_, model,
                                                      CacheOptions{.tokens = prefixes.back() + kPageTokens}));
     for (const int64_t prefix : prefixes) {
+      if (!time_left()) return;
       ForwardCell cell{.prefix = prefix};
       const ModelCase step{.tokens = 1, .context = prefix};
       for (int round = -1; round < grid_.batch_rounds; ++round)
@@ -236,7 +237,7 @@ class Study {
       if (std::none_of(cells.begin(), cells.end(), [&](const QualityCell& q) { return q.name == c.name; }))
         wanted.push_back(c);
     }
-    if (wanted.empty()) return;
+    if (wanted.empty() || !time_left()) return;
     const Model model = load_model(resolve_model(options_.model), kernels_, threads_);
     std::optional<TokenizerSpec> spec = model.source.tokenizer();
     if (!spec) throw Error(options_.model, "a model with a tokenizer", "none");
@@ -260,6 +261,7 @@ class Study {
     };
     const std::vector<double> reference = losses(quality_cases()[0]);
     for (const QualityCase& c : wanted) {
+      if (!time_left()) return;
       const std::vector<double> own = losses(c);
       Likelihood all, difference;
       for (size_t i = 0; i < own.size(); ++i) {
@@ -279,6 +281,7 @@ class Study {
   }
 
   static constexpr double kQualityWork = 1e12;
+  static constexpr int64_t kCachedPrefix = 1014;  // with what is generated, 1,024 tokens: 7 MiB of all caches together
 
   const Kernels& kernels_;
   ThreadPool& threads_;
@@ -288,15 +291,19 @@ class Study {
   Progress progress_;
   std::unique_ptr<Bench> bench_;
   double total_ = 0, done_ = 0;
+  double begin_ = seconds();
+  bool complete_ = true;
 };
 
 }  // namespace
 
-Results run_study(const Kernels& kernels, ThreadPool& threads, const StudyOptions& options) {
+Results run_study(bool& complete, const Kernels& kernels, ThreadPool& threads, const StudyOptions& options) {
   std::error_code failed;
   std::filesystem::create_directories(options.folder, failed);
   if (failed) throw Error(options.folder, "a folder that can be made", failed.message());
-  return Study(kernels, threads, options).run();
+  Study study(kernels, threads, options);
+  complete = study.run();
+  return study.results();
 }
 
 }  // namespace sigma::bench

@@ -13,8 +13,10 @@ struct StudyOptions {
   std::string folder;
   std::string machine;      // in words
   std::string model, text;  // of the quality side: a checkpoint and a file; no text: left out
+  double seconds = 0;       // no cell begins later than this; 0: until all is done
 };
 
-Results run_study(const Kernels& kernels, ThreadPool& threads, const StudyOptions& options);
+// complete: set to whether everything asked for is there.
+Results run_study(bool& complete, const Kernels& kernels, ThreadPool& threads, const StudyOptions& options);
 
 }  // namespace sigma::bench

@@ -180,6 +180,13 @@ TEST_F(Cli, Bench) {
   expect_error({"bench", "model", "-m", kModel, "--case", "decode:2@"}, 2, {"decode:N", "decode:2@"});
 }
 
+TEST_F(Cli, EfficiencyStudiesThatCannotBeAreRefusedBeforeTheyBegin) {
+  const std::string out = folder.path("study");
+  expect_error({"bench", "efficiency", "--out", out, "--memory", "1"}, 1, {"more memory", "65536 + 65536"});
+  expect_error({"bench", "efficiency", "--out", out, "--batch", "1"}, 2, {"--batch", "1"});
+  expect_error({"bench", "efficiency", "--out", out, "--text", "x"}, 2, {"-m MODEL"});
+}
+
 TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {
   expect_error({"generate", "-m", kModel, "--tokens", "1", "--frobnicate"}, 2, {"--frobnicate"});
   expect_error({"generate", "--tokens", "1"}, 2, {"--model"});
