@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "apps/bench_efficiency.h"
 #include "apps/commands.h"
 #include "apps/session.h"
 #include "base/error.h"
@@ -29,6 +30,7 @@ struct Options {
   std::string filter;
   std::vector<std::string> files;
   int repeats = 5;
+  EfficiencyOptions efficiency;
   bool from_stdin = false, json = false;
 };
 
@@ -141,7 +143,9 @@ Run bench_command(Cli& cli) {
   cli.example("sigma bench model -m sigma-1.5b.gguf --case decode:32@16384 --k-cache q8 --v-top 100 --json");
   cli.example("sigma bench kernels --filter attention");
   cli.example("sigma bench tokenizer -m smollm2 --file /usr/share/common-licenses/GPL-3");
-  cli.option("WHAT", o->what, "model, kernels or tokenizer", Cli::Need::required);
+  cli.example("sigma bench efficiency --quick");
+  cli.example("sigma bench efficiency --out study -m smollm2 --text text.txt");
+  cli.option("WHAT", o->what, "model, kernels, tokenizer or efficiency", Cli::Need::required);
   o->model.declare(cli, Cli::Need::optional);
   cli.option("--case", o->cases, "prefill:N[@CONTEXT] or decode:N[@CONTEXT][xSEQUENCES]; may be repeated");
   cli.option("--filter", o->filter, "kernels: only those whose name holds this");
@@ -149,12 +153,30 @@ Run bench_command(Cli& cli) {
   cli.option("--repeats", o->repeats, "Measurements of each case");
   cli.flag("--stdin", o->from_stdin,
            "model, tokenizer: measure the cases or files that standard input names, once each");
+  EfficiencyOptions& e = o->efficiency;
+  cli.flag("--quick", e.quick, "efficiency: fewer contexts and rounds, in minutes");
+  cli.option("--out", e.folder, "efficiency: where its results go; a study that was interrupted there goes on");
+  cli.option("--text", e.text, "efficiency: a file whose perplexity under -m shows what each saving costs in quality");
+  cli.option("--minutes", e.minutes,
+             "efficiency: begin nothing later than this, to go on another time; 0: until the end");
+  cli.option("--max-prefix", e.max_prefix, "efficiency: the longest context to begin with");
+  cli.option("--max-output", e.max_output, "efficiency: the longest generation");
+  cli.option("--batch", e.batch, "efficiency: sequences together, beside one alone");
+  cli.option("--memory", e.memory_gib, "efficiency: GiB it may take; 0: what is there");
   cli.json(o->json);
   return [o] {
     if (o->repeats < 1) throw UsageError("--repeats", "a whole number >= 1", fmt::format("{}", o->repeats));
     if (o->what == "kernels") return run_kernels(*o);
+    if (o->what == "efficiency") {
+      if (!o->efficiency.text.empty() && o->model.model.empty())
+        throw UsageError("--text", "-m MODEL to measure its perplexity under", "none");
+      o->efficiency.model = o->model.model;
+      o->efficiency.threads = o->model.threads;
+      o->efficiency.json = o->json;
+      return run_efficiency(o->efficiency);
+    }
     if (o->what != "model" && o->what != "tokenizer")
-      throw UsageError("sigma bench", "model, kernels or tokenizer", printable(o->what));
+      throw UsageError("sigma bench", "model, kernels, tokenizer or efficiency", printable(o->what));
     if (o->model.model.empty()) throw UsageError("sigma bench " + o->what, "-m MODEL", "none");
     return o->what == "model" ? run_model(*o) : run_tokenizer(*o);
   };

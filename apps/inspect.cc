@@ -2,6 +2,7 @@
 #include <cstdio>
 
 #include "apps/commands.h"
+#include "apps/inspect_cost.h"
 #include "apps/session.h"
 #include "base/error.h"
 #include "base/json.h"
@@ -14,19 +15,12 @@ namespace {
 
 struct Options {
   std::string model, k_cache = "bf16", v_cache = "bf16";
-  bool tensors = false, json = false;
+  bool tensors = false, cost = false, json = false;
+  int64_t context = 0, batch = 1, v_top = 0;
 };
 
 const char* key_rope_name(KeyRope rope) {
   return rope == KeyRope::full ? "full" : rope == KeyRope::key_dim ? "key_dim" : "after_expansion";
-}
-
-// Bytes that one token's elements take, page padding left out.
-int64_t cache_bytes(const ModelConfig& c, Format format, CacheKind kind) {
-  const int heads = kind == CacheKind::k ? c.attn.k_heads : c.attn.v_heads;
-  const int dim = kind == CacheKind::k ? c.attn.k_dim : c.attn.v_dim;
-  const FormatInfo& info = format_info(format);
-  return int64_t{c.layers} * heads * ceil_div(dim, info.block_elements) * info.block_bytes;
 }
 
 Json parameters_json(const ParameterCount& n) {
@@ -41,13 +35,21 @@ Json parameters_json(const ParameterCount& n) {
           {"without_embeddings", n.total() - n.embedding - n.head}};
 }
 
+// Of one sequence: its new token's rows are what --k-cache and --v-cache make of them.
+CostCase cost_case(const ModelConfig& c, const Options& o) {
+  return {.context = o.context > 0 ? o.context : std::min(c.max_tokens, 32768),
+          .k_format = cache_format(o.k_cache),
+          .v_format = cache_format(o.v_cache),
+          .v_top = o.v_top};
+}
+
 Json describe(const Checkpoint& checkpoint, const Options& o) {
   const ModelConfig& c = checkpoint.config();
   const ParameterCount n = count_parameters(c);
   Json j = {{"model", o.model}, {"path", checkpoint.path()}, {"kind", checkpoint.kind()}, {"config", config_to_hf(c)}};
   j["parameters"] = parameters_json(n);
-  const int64_t k_bytes = cache_bytes(c, cache_format(o.k_cache), CacheKind::k);
-  const int64_t v_bytes = cache_bytes(c, cache_format(o.v_cache), CacheKind::v);
+  const StepCost step = step_cost(c, {}, cost_case(c, o));
+  const auto k_bytes = static_cast<int64_t>(step.k.bytes_stored), v_bytes = static_cast<int64_t>(step.v.bytes_stored);
   j["cache_bytes_per_token"] = {
       {"k", k_bytes}, {"v", v_bytes}, {"total", k_bytes + v_bytes}, {"k_format", o.k_cache}, {"v_format", o.v_cache}};
   int64_t weight_bytes = 0;
@@ -70,6 +72,11 @@ Json describe(const Checkpoint& checkpoint, const Options& o) {
                       {"eos", spec->eos ? Json(*spec->eos) : Json(nullptr)},
                       {"adds_bos", spec->add_bos},
                       {"chat_template", !spec->chat_template.empty()}};
+  if (o.cost) {
+    CostCase whole = cost_case(c, o);
+    whole.batch = o.batch;
+    j["cost"] = cost_json(checkpoint, whole);
+  }
   return j;
 }
 
@@ -105,6 +112,7 @@ void print(const Json& j, const ModelConfig& c, bool tensors) {
                                               grouped(t["tokens"].get<int64_t>()), grouped(t["merges"].get<int64_t>()),
                                               t["special_tokens"].get<int64_t>(), t["pre_tokenizer"].get<std::string>(),
                                               t["chat_template"].get<bool>() ? "" : "no "));
+  if (j.contains("cost")) print_cost(j["cost"]);
   if (!tensors) return;
   std::puts("tensors");
   for (const Json& tensor : j["tensors"])
@@ -131,12 +139,26 @@ Run inspect_command(Cli& cli) {
   cli.summary("Show a model's configuration, parameters per part, cache size, tensors and tokenizer");
   cli.example("sigma inspect smollm2");
   cli.example("sigma inspect ./sigma-1.5b --k-cache q8 --tensors");
+  cli.example("sigma inspect ./sigma-1.5b --cost --context 65536 --batch 8 --v-top 100");
   cli.option("MODEL", o->model, "A folder, a .gguf file, or the name of a pulled model", Cli::Need::required);
   cli.choice("--k-cache", o->k_cache, {"f32", "bf16", "f16", "q8"}, "Format of the K cache");
   cli.choice("--v-cache", o->v_cache, {"f32", "bf16", "f16", "q8"}, "Format of the V cache");
   cli.flag("--tensors", o->tensors, "List every tensor");
+  cli.flag("--cost", o->cost, "What a decode step stores, reads and computes, and how long that takes here at least");
+  cli.option("--context", o->context, "--cost: tokens of context; 0: the model's, at most 32768");
+  cli.option("--batch", o->batch, "--cost: sequences decoded together");
+  cli.option("--v-top", o->v_top, "--cost: V rows fetched per query head; 0: all");
   cli.json(o->json);
-  return [o] { return run(*o); };
+  return [o] {
+    const auto at_least = [](const char* name, int64_t value, int64_t least) {
+      if (value < least || value > 1 << 24)
+        throw UsageError(name, fmt::format("a whole number from {} to {}", least, 1 << 24), fmt::format("{}", value));
+    };
+    at_least("--context", o->context, 0);
+    at_least("--batch", o->batch, 1);
+    at_least("--v-top", o->v_top, 0);
+    return run(*o);
+  };
 }
 
 }  // namespace sigma

@@ -22,17 +22,8 @@ int64_t take_number(std::string_view& text) {
   return value;
 }
 
-// Bytes that one row of a head takes in a cache of this format.
-double row_bytes(Format format, int dim) {
-  const FormatInfo& info = format_info(format);
-  return static_cast<double>(ceil_div(dim, info.block_elements) * info.block_bytes);
-}
-
 // What products with weights of this format, or attention over a cache of it, compute in.
-Peak arithmetic(Format format) {
-  if (format == Format::f32 || format == Format::f16) return Peak::f32;
-  return format == Format::bf16 ? Peak::bf16 : Peak::int8;
-}
+Peak arithmetic(Format format) { return static_cast<Peak>(arithmetic_of(format)); }
 
 // Operations per second; where the processor has no such instruction, of f32.
 double rate_once(Machine& machine, Peak kind) {
@@ -132,41 +123,37 @@ Turn ModelBench::measure(Machine& machine, const ModelCase& c) {
   return turn;
 }
 
-double ModelBench::cache_bytes(int64_t context, int64_t v_top) const {
-  const AttentionShape& a = model_.config.attn;
+StepCost ModelBench::cost(int64_t context, int64_t v_top) const {
   const CacheOptions& o = cache_.options();
-  const auto positions = static_cast<double>(context);
-  const double k = positions * a.k_heads * row_bytes(o.k_format, a.k_dim);
-  const double all_v = positions * a.v_heads * row_bytes(o.v_format, a.v_dim);
-  const double top_v = static_cast<double>(v_top) * a.q_heads * row_bytes(o.v_format, a.v_dim);
-  return model_.config.layers * (k + (v_top > 0 ? std::min(all_v, top_v) : all_v));
+  return step_cost(model_.config, {},
+                   {.context = context, .k_format = o.k_format, .v_format = o.v_format, .v_top = v_top});
 }
 
 double ModelBench::bytes(const ModelCase& c) const {
   const auto weights = static_cast<double>(model_.weight_bytes);
   double total = 0;
   if (c.prefill) {
-    for (int64_t done = 0; done < c.tokens; done += 512) total += weights + cache_bytes(c.context + done, 0);
+    for (int64_t done = 0; done < c.tokens; done += 512)
+      total += weights + cost(c.context + done, 0).cache_bytes_read();
     return total;
   }
   for (int64_t i = 0; i < c.tokens; ++i)
-    total += weights + static_cast<double>(c.sequences) * cache_bytes(c.context + i + 1, c.v_top);
+    total += weights + static_cast<double>(c.sequences) * cost(c.context + i + 1, c.v_top).cache_bytes_read();
   return total;
 }
 
 double ModelBench::products(const ModelCase& c) const {
-  const ParameterCount n = count_parameters(model_.config);
-  const double body = 2.0 * static_cast<double>(n.attention + n.augmented_q + n.ffn);
-  const double head = 2.0 * model_.config.dim * model_.config.vocab;
+  const StepFlops f = cost(1, 0).flops;
   const auto tokens = static_cast<double>(c.tokens);
-  return static_cast<double>(c.sequences) * (tokens * body + (c.prefill ? 1.0 : tokens) * head);
+  return static_cast<double>(c.sequences) *
+         (tokens * (f.projections + f.augmented_q + f.ffn) + (c.prefill ? 1.0 : tokens) * f.head);
 }
 
 double ModelBench::attention(const ModelCase& c) const {
-  const AttentionShape& a = model_.config.attn;
-  const auto tokens = static_cast<double>(c.tokens);
-  const double positions = tokens * static_cast<double>(c.context) + tokens * (tokens + 1) / 2;
-  return static_cast<double>(c.sequences) * positions * 2.0 * model_.config.layers * a.q_heads * (a.q_dim + a.v_dim);
+  // Operations grow linearly with the positions attended to: all rows' together are as good as one row's.
+  const int64_t positions = c.tokens * c.context + c.tokens * (c.tokens + 1) / 2;
+  const StepFlops f = cost(positions, 0).flops;
+  return static_cast<double>(c.sequences) * (f.scores + f.values);
 }
 
 Limit ModelBench::limit_once(Machine& machine, const ModelCase& c) const {

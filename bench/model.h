@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bench/result.h"
+#include "model/cost.h"
 #include "model/forward.h"
 
 namespace sigma::bench {
@@ -50,7 +51,7 @@ class ModelBench {
   void fill(const ModelCase& c);
   double products(const ModelCase& c) const;
   double attention(const ModelCase& c) const;
-  double cache_bytes(int64_t context, int64_t v_top) const;
+  StepCost cost(int64_t context, int64_t v_top) const;  // of one row, weights left out
 
   const Kernels& kernels_;
   ThreadPool& threads_;

@@ -58,6 +58,13 @@ struct KeyExpansion {
 
 enum class VWeights : uint8_t { all, kept };
 
+// Where the time of calls goes, summed over threads and added to what is there. split: partial attention over stretches
+// of the context (selective V: all scores). combine: merging their results (selective V: choosing rows and adding
+// them).
+struct AttentionTimes {
+  int64_t split_ns = 0, combine_ns = 0;
+};
+
 struct AttentionArgs {
   TensorView out;     // f32 [rows, q_heads * v.shape.dim]
   ConstTensorView q;  // f32 [rows, q_heads * q_dim], rotated
@@ -69,6 +76,7 @@ struct AttentionArgs {
   const KeyExpansion* expansion = nullptr;
   int64_t v_top = 0;  // 0: all
   VWeights v_weights = VWeights::all;
+  AttentionTimes* times = nullptr;  // for measuring; the reference set leaves it alone
 };
 
 }  // namespace sigma

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <numeric>
 
 #include "base/error.h"
@@ -149,6 +150,17 @@ class ThreadScratch {
   std::byte* base_;
 };
 
+// Calls f; its time is added to the total that AttentionArgs::times, if any, has for this phase.
+template <class F>
+void timed(const AttentionPlan& plan, int64_t AttentionTimes::*phase, const F& f) {
+  AttentionTimes* const times = plan.args->times;
+  if (times == nullptr) return f();
+  const auto begin = std::chrono::steady_clock::now();
+  f();
+  const std::chrono::nanoseconds spent = std::chrono::steady_clock::now() - begin;
+  std::atomic_ref(times->*phase).fetch_add(spent.count(), std::memory_order_relaxed);
+}
+
 template <class F>
 void run_tasks(const Context& context, const AttentionPlan& plan, const Tasks& tasks, int64_t count, const F& f) {
   const int64_t token_bytes =
@@ -184,10 +196,10 @@ void attend(const AttentionSet& set, const Context& context, const AttentionPlan
   const ThreadScratch scratch(set, context, plan, tasks.size());
   run_tasks(context, plan, tasks, tasks.count(), [&](int64_t i, int thread) {
     AttentionTile& tile = *tasks[i].tile;
-    set.attend(plan, tasks[i], scratch.of(thread));
+    timed(plan, &AttentionTimes::split_ns, [&] { set.attend(plan, tasks[i], scratch.of(thread)); });
     if (tile.partial == nullptr) return;
     if (std::atomic_ref(tile.tasks_left).fetch_sub(1, std::memory_order_acq_rel) == 1)
-      set.merge(plan, tile, scratch.of(thread));
+      timed(plan, &AttentionTimes::combine_ns, [&] { set.merge(plan, tile, scratch.of(thread)); });
   });
 }
 
@@ -215,11 +227,14 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
     size.board_positions = std::max(size.board_positions, tile.board.stride);
   }
   const ThreadScratch scratch(set, context, plan, size);
-  run_tasks(context, plan, tasks, tasks.count(),
-            [&](int64_t i, int thread) { set.score(plan, tasks[i], scratch.of(thread)); });
+  run_tasks(context, plan, tasks, tasks.count(), [&](int64_t i, int thread) {
+    timed(plan, &AttentionTimes::split_ns, [&] { set.score(plan, tasks[i], scratch.of(thread)); });
+  });
   const int64_t v_heads = plan.args->v.shape.heads;
   run_tasks(context, plan, tasks, std::ssize(tiles) * v_heads, [&](int64_t i, int thread) {
-    set.select(plan, tiles[static_cast<size_t>(i / v_heads)], static_cast<int>(i % v_heads), scratch.of(thread));
+    timed(plan, &AttentionTimes::combine_ns, [&] {
+      set.select(plan, tiles[static_cast<size_t>(i / v_heads)], static_cast<int>(i % v_heads), scratch.of(thread));
+    });
   });
 }
 

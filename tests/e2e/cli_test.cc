@@ -123,6 +123,18 @@ TEST_F(Cli, InspectCountsPerPart) {
   EXPECT_EQ(run({"inspect", kModel, "--tensors"}).status, 0);
 }
 
+TEST_F(Cli, InspectCost) {
+  const std::vector<std::string> command = {"inspect", kModel, "--cost", "--context", "50", "--batch", "3"};
+  const Json j = run_json(command, "inspect.json")["cost"];
+  EXPECT_EQ(j["k"]["elements_read"], 3.0 * 3 * 50 * 4 * 10);
+  EXPECT_EQ(j["v"]["bytes_stored"], 3.0 * 3 * 6 * 28 * 2);
+  EXPECT_GT(j["predicted_seconds"]["total"].get<double>(), 0);
+  EXPECT_NEAR(j["against_plain_form"]["cache_bytes_read_saved"].get<double>(),
+              1 - (4.0 * 10 + 6 * 28) / (6 * 20 + 6 * 28), 1e-9);
+  EXPECT_NE(run(command).out.find("K cache"), std::string::npos);
+  expect_error({"inspect", kModel, "--cost", "--batch", "0"}, 2, {"--batch", "0"});
+}
+
 TEST_F(Cli, ConvertAndNewMakeModelsThatRun) {
   const std::string gguf = folder.path("a.gguf"), made = folder.path("made");
   EXPECT_EQ(run({"convert", kModel, gguf}).status, 0);
@@ -166,6 +178,13 @@ TEST_F(Cli, Bench) {
   }
   EXPECT_EQ(run_json({"bench", "kernels", "--filter", "swiglu 1x", "--repeats", "1"}, "bench.json")["unit"], "s");
   expect_error({"bench", "model", "-m", kModel, "--case", "decode:2@"}, 2, {"decode:N", "decode:2@"});
+}
+
+TEST_F(Cli, EfficiencyStudiesThatCannotBeAreRefusedBeforeTheyBegin) {
+  const std::string out = folder.path("study");
+  expect_error({"bench", "efficiency", "--out", out, "--memory", "1"}, 1, {"more memory", "65536 + 65536"});
+  expect_error({"bench", "efficiency", "--out", out, "--batch", "1"}, 2, {"--batch", "1"});
+  expect_error({"bench", "efficiency", "--out", out, "--text", "x"}, 2, {"-m MODEL"});
 }
 
 TEST_F(Cli, EveryFaultIsOneLineAndAStatus) {

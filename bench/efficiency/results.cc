@@ -1,0 +1,233 @@
+#include "bench/efficiency/results.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace sigma::bench {
+
+namespace {
+
+// Six digits: more than any clock has, and lines that can be read.
+double rounded(double x) { return std::strtod(fmt::format("{:.6g}", x).c_str(), nullptr); }
+
+Json rounds_json(const Rounds& rounds) {
+  Json json = Json::array();
+  for (const double x : rounds) json.push_back(rounded(x));
+  return json;
+}
+
+Json rounds_json(const std::map<std::string, Rounds>& rounds) {
+  Json json = Json::object();
+  for (const auto& [name, values] : rounds) json[name] = rounds_json(values);
+  return json;
+}
+
+Rounds rounds_of(const Json& json) { return json.get<Rounds>(); }
+
+std::map<std::string, Rounds> rounds_by_name(const Json& json) {
+  std::map<std::string, Rounds> rounds;
+  for (const auto& [name, values] : json.items()) rounds[name] = rounds_of(values);
+  return rounds;
+}
+
+StepCell step_of(const Json& json) {
+  StepCell cell{.prefix = json.at("prefix"),
+                .batch = json.at("batch"),
+                .read = rounds_of(json.at("read")),
+                .operations = json.at("operations").get<std::array<double, 3>>()};
+  for (const auto& [name, s] : json.at("steps").items())
+    cell.steps[name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
+                        rounds_of(s.at("combine"))};
+  for (const auto& [name, w] : json.at("weights").items())
+    cell.weights[name] = {rounds_of(w.at("common")), rounds_of(w.at("augmented_q")), rounds_by_name(w.at("keys"))};
+  return cell;
+}
+
+WholeCell whole_of(const Json& json) {
+  WholeCell cell{.output = json.at("output"),
+                 .seconds = json.at("seconds").get<std::map<std::string, double>>(),
+                 .interrupted = json.at("interrupted"),
+                 .samples = json.at("samples").get<std::vector<int64_t>>()};
+  for (const auto& [name, lists] : json.at("sampled").items())
+    for (const Json& list : lists) cell.sampled[name].push_back(rounds_of(list));
+  return cell;
+}
+
+Grid grid_of(const Json& json) {
+  Grid grid{.quick = json.at("quick"),
+            .kernel_prefixes = json.at("kernel_prefixes").get<std::vector<int64_t>>(),
+            .prefixes = json.at("prefixes").get<std::vector<int64_t>>(),
+            .outputs = json.at("outputs").get<std::vector<int64_t>>(),
+            .samples = json.at("samples").get<std::vector<int64_t>>(),
+            .batch = json.at("batch"),
+            .batch_samples = json.at("batch_samples").get<std::vector<int64_t>>(),
+            .batch_left_out = json.at("batch_left_out").get<std::vector<int64_t>>(),
+            .rounds = json.at("rounds"),
+            .batch_rounds = json.at("batch_rounds"),
+            .whole_seconds = json.at("whole_seconds"),
+            .ring_bytes = json.at("ring_bytes")};
+  for (const Json& name : json.at("weights")) {
+    const auto format = format_from_name(name.get<std::string>());
+    if (!format) throw Error("grid", "formats of weights", printable(name.get<std::string>()));
+    grid.weights.push_back(*format);
+  }
+  return grid;
+}
+
+void take(Results& results, const Json& json) {
+  const std::string kind = json.at("kind");
+  if (kind == "study") {
+    results.header = json;
+    results.grid = grid_of(json.at("grid"));
+    results.whole_output = json.at("whole_output");
+  } else if (kind == "step") {
+    results.steps.push_back(step_of(json));
+  } else if (kind == "cached") {
+    results.cached = step_of(json);
+  } else if (kind == "whole") {
+    results.whole = whole_of(json);
+  } else if (kind == "forward") {
+    results.forward.push_back({json.at("prefix"), rounds_by_name(json.at("seconds"))});
+  } else if (kind == "memory") {
+    results.memory.push_back({json.at("variant"), json.at("tokens"), json.at("resident")});
+  } else if (kind == "quality") {
+    results.quality.push_back({json.at("name"), json.at("v_top"), json.at("renormalised"), json.at("k_cache"),
+                               json.at("v_cache"), json.at("tokens"), json.at("perplexity"), json.at("change"),
+                               json.at("error")});
+  } else {
+    throw Error("kind", "a kind of line that this program writes", printable(kind));
+  }
+}
+
+Results parse(const std::string& text, const std::string& path) {
+  Results results;
+  int number = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin);
+    if (end == std::string::npos) break;
+    const std::string where = fmt::format("{}:{}", path, ++number);
+    const Json json = parse_json(std::string_view(text).substr(begin, end - begin), where);
+    try {
+      take(results, json);
+    } catch (const Json::exception& e) {
+      throw Error(where, "a line of an efficiency study", e.what());
+    } catch (const Error& e) {
+      throw Error(where, e.expected(), e.found());
+    }
+    if (number == 1 && results.header.is_null())
+      throw Error(where, "the header of an efficiency study", "another line");
+    begin = end + 1;
+  }
+  return results;
+}
+
+}  // namespace
+
+const StepCell* Results::find(int64_t prefix, int64_t batch) const {
+  const auto found = std::find_if(steps.begin(), steps.end(),
+                                  [&](const StepCell& c) { return c.prefix == prefix && c.batch == batch; });
+  return found == steps.end() ? nullptr : &*found;
+}
+
+Json to_json(const StepCell& cell, Where where) {
+  Json steps = Json::object(), weights = Json::object();
+  for (const auto& [name, step] : cell.steps)
+    steps[name] = {{"store", rounds_json(step.store)},
+                   {"attention", rounds_json(step.attention)},
+                   {"split", rounds_json(step.split)},
+                   {"combine", rounds_json(step.combine)}};
+  for (const auto& [name, w] : cell.weights)
+    weights[name] = {
+        {"common", rounds_json(w.common)}, {"augmented_q", rounds_json(w.augmented_q)}, {"keys", rounds_json(w.keys)}};
+  return {{"kind", where == Where::memory ? "step" : "cached"},
+          {"prefix", cell.prefix},
+          {"batch", cell.batch},
+          {"read", rounds_json(cell.read)},
+          {"operations", cell.operations},
+          {"steps", steps},
+          {"weights", weights}};
+}
+
+Json to_json(const WholeCell& cell) {
+  Json sampled = Json::object();
+  for (const auto& [name, lists] : cell.sampled) {
+    sampled[name] = Json::array();
+    for (const Rounds& list : lists) sampled[name].push_back(rounds_json(list));
+  }
+  return {{"kind", "whole"},         {"output", cell.output},
+          {"seconds", cell.seconds}, {"interrupted", cell.interrupted},
+          {"samples", cell.samples}, {"sampled", sampled}};
+}
+
+Json to_json(const ForwardCell& cell) {
+  return {{"kind", "forward"}, {"prefix", cell.prefix}, {"seconds", rounds_json(cell.seconds)}};
+}
+
+Json to_json(const MemoryCell& cell) {
+  return {{"kind", "memory"}, {"variant", cell.variant}, {"tokens", cell.tokens}, {"resident", cell.resident}};
+}
+
+Json to_json(const QualityCell& cell) {
+  return {{"kind", "quality"},       {"name", cell.name},
+          {"v_top", cell.v_top},     {"renormalised", cell.renormalised},
+          {"k_cache", cell.k_cache}, {"v_cache", cell.v_cache},
+          {"tokens", cell.tokens},   {"perplexity", cell.perplexity},
+          {"change", cell.change},   {"error", cell.error}};
+}
+
+Json header_json(const Json& request, const Grid& grid, int64_t whole_output) {
+  Json weights = Json::array();
+  for (const Format format : grid.weights) weights.push_back(format_info(format).name);
+  const Json json = {{"quick", grid.quick},
+                     {"kernel_prefixes", grid.kernel_prefixes},
+                     {"prefixes", grid.prefixes},
+                     {"outputs", grid.outputs},
+                     {"samples", grid.samples},
+                     {"batch", grid.batch},
+                     {"batch_samples", grid.batch_samples},
+                     {"batch_left_out", grid.batch_left_out},
+                     {"weights", weights},
+                     {"rounds", grid.rounds},
+                     {"batch_rounds", grid.batch_rounds},
+                     {"whole_seconds", grid.whole_seconds},
+                     {"ring_bytes", grid.ring_bytes}};
+  return {{"kind", "study"}, {"request", request}, {"grid", json}, {"whole_output", whole_output}};
+}
+
+ResultsFile::ResultsFile(std::string path, const Json& request, const std::function<Json()>& make_header)
+    : path_(std::move(path)) {
+  if (std::filesystem::exists(path_)) {
+    const std::string text = read_file(path_);
+    results_ = parse(text, path_);
+    const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
+    if (whole < text.size()) write_file(path_, std::string_view(text).substr(0, whole));
+  }
+  if (results_.header.is_null()) {
+    add(make_header());
+    return;
+  }
+  const Json& before = results_.header.at("request");
+  if (before != request)
+    throw Error(path_, fmt::format("a study of the same request to go on with ({}), or another --out", request.dump()),
+                before.dump());
+}
+
+void ResultsFile::append(const Json& line) {
+  std::FILE* file = std::fopen(path_.c_str(), "a");
+  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
+  const bool closed = file != nullptr && std::fclose(file) == 0;
+  if (!written || !closed) throw Error(path_, "room to add a line", "a failed write");
+}
+
+void ResultsFile::add(const Json& line) {
+  append(line);
+  take(results_, line);
+}
+
+}  // namespace sigma::bench

@@ -1,0 +1,201 @@
+// Attention alone: the paper's kernel measurement, all variants, bytes and bandwidth.
+#include <algorithm>
+
+#include "base/fmt.h"
+#include "bench/efficiency/paper.h"
+#include "bench/efficiency/sections.h"
+#include "bench/efficiency/svg.h"
+
+namespace sigma::bench {
+
+namespace {
+
+int colour_of(const std::string& name) {
+  const auto& all = variants();
+  return static_cast<int>(std::find_if(all.begin(), all.end(), [&](const Variant& v) { return v.name == name; }) -
+                          all.begin());
+}
+
+// A value of every measured context of a variant, as a line.
+template <class F>
+Series series_of(const Results& results, const Variant& v, int64_t batch, const F& value) {
+  Series s{.name = v.title, .colour = colour_of(v.name)};
+  for (const int64_t prefix : prefixes_of(results, batch)) {
+    if (prefix < 1024) continue;
+    const auto step = find_step(results, v.name, prefix, batch);
+    if (!step) continue;
+    s.x.push_back(context_of(prefix));
+    value(s, *step);
+  }
+  return s;
+}
+
+void add_interval(Series& s, const Interval& interval, double scale) {
+  s.y.push_back(interval.median * scale);
+  s.low.push_back(interval.low * scale);
+  s.high.push_back(interval.high * scale);
+}
+
+std::vector<std::string> kernel_row(const Results& results, int64_t prefix) {
+  const auto std = find_step(results, "std", prefix, 1), sigma = find_step(results, "sigma", prefix, 1);
+  const auto times = [](const Step& s) {
+    return fmt::format("{} / {} / {}", duration(s.split.median * kTokens), duration(s.combine.median * kTokens),
+                       duration(s.seconds.median * kTokens));
+  };
+  const auto* row = std::find_if(std::begin(paper::kKernelRows), std::end(paper::kKernelRows),
+                                 [&](const paper::KernelRow& r) { return r.prefix == prefix; });
+  const std::string theirs =
+      row == std::end(paper::kKernelRows)
+          ? "-"
+          : fmt::format("{:.2f} / {:.2f} / {:.2f}%", row->split_gain, row->combine_gain, row->total_gain);
+  return {
+      tokens_text(prefix),    times(*std), times(*sigma), gain_text(sigma->split_gain), gain_text(sigma->combine_gain),
+      gain_text(sigma->gain), theirs};
+}
+
+Plot gain_plot(const Results& results, int64_t batch) {
+  LineChart chart{.name = fmt::format("gain_batch_{}", batch),
+                  .title = fmt::format("Attention time saved against STD, {} sequence{}", batch, batch > 1 ? "s" : ""),
+                  .x_label = "tokens in the cache",
+                  .y_label = "% of STD's time saved",
+                  .levels = {{paper::kLimit * 100, "37.5%: what the bytes say for Sigma"}}};
+  for (const Variant& v : variants()) {
+    if (v.name == "std" || v.name == "half_after") continue;  // far below: it has a row in the table
+    chart.series.push_back(
+        series_of(results, v, batch, [](Series& s, const Step& step) { add_interval(s, step.gain, 100); }));
+  }
+  if (batch == 1) {
+    Series theirs{.name = "the paper's, H100", .style = Series::Style::points, .colour = 0};
+    for (const paper::KernelRow& row : paper::kKernelRows) {
+      theirs.x.push_back(context_of(row.prefix));
+      theirs.y.push_back(row.total_gain);
+    }
+    chart.series.push_back(theirs);
+  }
+  return {chart.name, to_svg(chart)};
+}
+
+}  // namespace
+
+Section kernel_section(const Results& results) {
+  Section section{.title = "Kernel execution time (KET): ten tokens after a prefix, attention kernels only"};
+  section.paragraphs = {
+      "Split: partial attention over stretches of the cache. Combine: merging the partial results. All layers of ten "
+      "tokens together; gains round by round, with the 95% interval of their median. The paper's rows are its gains on "
+      "one H100."};
+  Table table{.head = {"prefix", "STD split / combine / total", "Sigma split / combine / total", "split saved",
+                       "combine saved", "total saved", "the paper's"}};
+  for (const int64_t prefix : results.grid.kernel_prefixes)
+    if (results.find(prefix, 1) != nullptr) table.rows.push_back(kernel_row(results, prefix));
+  section.tables.push_back(table);
+  section.plots.push_back(gain_plot(results, 1));
+  return section;
+}
+
+Section variant_section(const Results& results) {
+  Section section{.title = "Every variant against STD"};
+  section.paragraphs = {
+      "Attention time saved, with the 95% interval of the median over the rounds; in brackets what the bytes that must "
+      "be read say. \"K rows repeated\" is the same Sigma model as a plain GQA model has to hold it: the whole saving "
+      "is "
+      "lost. Half-dim K expanded after the cache computes every cached key anew at every step."};
+  for (const int64_t batch : {int64_t{1}, results.grid.batch}) {
+    const std::vector<int64_t> prefixes = prefixes_of(results, batch);
+    if (prefixes.empty()) continue;
+    Table table{.head = {fmt::format("{} sequence{}, cached tokens of each", batch, batch > 1 ? "s" : "")}};
+    for (const int64_t prefix : prefixes)
+      if (prefix >= 1024) table.head.push_back(tokens_text(prefix));
+    for (const Variant& v : variants()) {
+      if (v.name == "std") continue;
+      std::vector<std::string> row = {v.title};
+      for (const int64_t prefix : prefixes)
+        if (prefix >= 1024) {
+          const Step step = *find_step(results, v.name, prefix, batch);
+          row.push_back(fmt::format("{} [{}]", gain_text(step.gain), percent(step.theory)));
+        }
+      table.rows.push_back(row);
+    }
+    section.tables.push_back(table);
+    if (batch > 1) section.plots.push_back(gain_plot(results, batch));
+  }
+  if (!results.grid.batch_left_out.empty())
+    section.paragraphs.push_back(
+        fmt::format("Left out, since it does not fit this machine's memory: {} sequences of {} tokens and more.",
+                    results.grid.batch, tokens_text(results.grid.batch_left_out.front())));
+  return section;
+}
+
+Section bandwidth_section(const Results& results) {
+  Section section{.title = "Bytes, bandwidth and prediction"};
+  section.paragraphs = {
+      "Of one decode step, all layers: bytes that must be read, median time, share of the read bandwidth measured "
+      "beside "
+      "every round, and measured time over the cost model's (the longer of reading at that bandwidth and computing at "
+      "the measured peak)."};
+  Table table{.head = {"variant", "cached tokens", "read", "time", "bandwidth reached", "share of the limit",
+                       "measured / predicted"}};
+  const std::vector<int64_t> prefixes = prefixes_of(results, 1);
+  for (const Variant& v : variants())
+    for (const int64_t prefix : prefixes) {
+      if (prefix < 4096 || (prefix != 4096 && prefix != 32768 && prefix != prefixes.back())) continue;
+      const Step s = *find_step(results, v.name, prefix, 1);
+      table.rows.push_back({v.title, tokens_text(prefix), fmt::format("{:.0f} MB", s.bytes * 1e-6),
+                            duration(s.seconds.median), fmt::format("{:.1f} GB/s", s.bytes / s.seconds.median * 1e-9),
+                            percent(s.share, 0), fmt::format("{:.2f}", s.seconds.median / s.predicted)});
+    }
+  section.tables.push_back(table);
+  LineChart share{.name = "share",
+                  .title = "Share of the measured read bandwidth, one sequence",
+                  .x_label = "tokens in the cache",
+                  .y_label = "%",
+                  .levels = {{100, "the machine's limit"}}};
+  LineChart time{.name = "time",
+                 .title = "Attention time of a step, measured (points) and predicted (dashed)",
+                 .x_label = "tokens in the cache",
+                 .y_label = "ms",
+                 .y_scale = LineChart::Scale::logarithmic};
+  for (const Variant& v : variants()) {
+    share.series.push_back(
+        series_of(results, v, 1, [](Series& s, const Step& step) { s.y.push_back(step.share * 100); }));
+    if (v.name == "repeated" || v.name == "q8_k" || v.name == "half_key") continue;
+    time.series.push_back(
+        series_of(results, v, 1, [](Series& s, const Step& step) { add_interval(s, step.seconds, 1e3); }));
+    Series predicted =
+        series_of(results, v, 1, [](Series& s, const Step& step) { s.y.push_back(step.predicted * 1e3); });
+    predicted.style = Series::Style::dashed;
+    predicted.name = "- predicted";
+    time.series.push_back(predicted);
+  }
+  section.plots = {{share.name, to_svg(share)}, {time.name, to_svg(time)}};
+  return section;
+}
+
+Section cached_section(const Results& results) {
+  if (!results.cached) return {};
+  Section section{.title = "Why: attention without waiting for memory"};
+  section.paragraphs = {
+      "The same kernels over a context that the processor's caches hold: what a cached token costs in work alone, "
+      "beside "
+      "what it costs out of memory at the longest context measured. Where work is a large part, fewer bytes cannot "
+      "save "
+      "their full share of time: STD and Sigma do the same multiply-adds for every query head."};
+  const StepCell& cell = *results.cached;
+  const int64_t longest = prefixes_of(results, 1).back();
+  Table table{.head = {"variant", "work alone, ns a token and layer", "out of memory", "reading at the limit alone",
+                       "work / out of memory", "saved of work alone"}};
+  const double layers = variants()[0].config.layers;
+  for (const Variant& v : variants()) {
+    const Rounds& rounds = cell.steps.at(v.name).attention;
+    const double work = interval_of(rounds).median / layers / context_of(cell.prefix) * 1e9;
+    const Step step = *find_step(results, v.name, longest, 1);
+    const double per_token = 1e9 / layers / context_of(longest);
+    const double memory = step.seconds.median * per_token;
+    table.rows.push_back({v.title, fmt::format("{:.1f}", work), fmt::format("{:.1f}", memory),
+                          fmt::format("{:.1f}", step.seconds.median * step.share * per_token),
+                          percent(work / memory, 0), gain_text(gain_of(rounds, cell.steps.at("std").attention))});
+  }
+  section.tables.push_back(table);
+  return section;
+}
+
+}  // namespace sigma::bench

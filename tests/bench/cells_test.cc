@@ -1,0 +1,71 @@
+#include "bench/efficiency/cells.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+namespace sigma::bench {
+namespace {
+
+// On one buffer of each kind, as short as can be: that every variant runs and every time is there.
+TEST(Cells, EveryVariantIsMeasured) {
+  ThreadPool threads(2);
+  Grid grid = make_grid({.quick = true, .max_prefix = 0, .max_output = 300, .memory_bytes = 1e15, .ring_bytes = 1});
+  grid.weights = {Format::q4_0};
+  Bench bench(cpu_kernels(), threads, grid);
+  const StepCell cell = bench.step(300, 2, 3);
+  EXPECT_EQ(cell.read.size(), 3u);
+  ASSERT_EQ(cell.steps.size(), variants().size());
+  for (const auto& [name, step] : cell.steps)
+    for (size_t round = 0; round < 3; ++round) {
+      EXPECT_GT(step.store[round], 0) << name;
+      EXPECT_GT(step.combine[round], 0) << name;
+      EXPECT_GT(step.split[round], 0) << name;
+      EXPECT_DOUBLE_EQ(step.split[round] + step.combine[round], step.attention[round]) << name;
+    }
+  const WeightRounds& weights = cell.weights.at("q4_0");
+  EXPECT_GT(weights.augmented_q[0], 0);
+  EXPECT_GT(weights.common[2], weights.augmented_q[2]);
+  for (const char* keys : kKeyShapes) EXPECT_GT(weights.keys.at(keys)[1], 0) << keys;
+}
+
+TEST(Cells, StepsThatWereHeldUpCountAsThoseAround) {
+  Rounds steps(100, 1.0);
+  steps[3] = 50;
+  steps[80] = 3;  // slow, but nobody's fault
+  int64_t interrupted = 0;
+  EXPECT_DOUBLE_EQ(sum_of_steps(steps, interrupted), 102);
+  EXPECT_EQ(interrupted, 1);
+}
+
+TEST(Rings, NoTwoPagesHoldTheSame) {
+  ThreadPool threads(1);
+  const CacheShape shape{2, 32, Format::bf16, kPageTokens};
+  CacheRing ring(cpu_kernels(), threads, CacheKind::k, shape, 2, 3 * kPageTokens, 2);
+  EXPECT_EQ(ring.slots(), 2);
+  const PagedView& slot = ring.slot(0);
+  for (PageId page = 1; page < 3; ++page)
+    EXPECT_NE(std::memcmp(slot.page(0), slot.page(page), static_cast<size_t>(slot.page_stride)), 0);
+  // The second sequence begins where the first has another page.
+  EXPECT_EQ(std::memcmp(slot.page(1), slot.page(3), static_cast<size_t>(slot.page_stride)), 0);
+  EXPECT_NE(&ring.next(), &ring.next());
+}
+
+TEST(Rings, RepeatedHeadsAreCopies) {
+  ThreadPool threads(1);
+  const CacheShape shape{4, 32, Format::f32, kPageTokens};
+  CacheRing ring(cpu_kernels(), threads, CacheKind::k, shape, 1, kPageTokens, 1, 2);
+  std::vector<float> rows(static_cast<size_t>(kPageTokens) * 4 * 32);
+  const auto pages = sequence_pages(1, kPageTokens);
+  cpu_kernels().kv_load(CacheKind::k, ring.slot(0), {.row = 0, .rows = 0, .position = 0, .pages = pages[0]},
+                        kPageTokens, rows.data());
+  for (size_t t = 0; t < kPageTokens; ++t)
+    for (size_t i = 0; i < 32; ++i) {
+      EXPECT_EQ(rows[t * 128 + i], rows[t * 128 + 32 + i]);
+      EXPECT_EQ(rows[t * 128 + 64 + i], rows[t * 128 + 96 + i]);
+    }
+  EXPECT_NE(rows[0], rows[64]);
+}
+
+}  // namespace
+}  // namespace sigma::bench

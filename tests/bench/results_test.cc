@@ -1,0 +1,78 @@
+#include "bench/efficiency/results.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "bench/synthetic_study.h"
+#include "support/temp_folder.h"
+
+namespace sigma::bench {
+namespace {
+
+using sigma::test::TempFolder;
+
+struct ResultsFiles : testing::Test {
+  TempFolder folder;
+  std::string path = folder.path("efficiency.jsonl");
+  Results study = test::synthetic_study();
+  const Json& request() const { return study.header.at("request"); }
+
+  ResultsFile open() {
+    return ResultsFile(path, request(), [&] { return study.header; });
+  }
+  std::string error_of(const std::string& text) {
+    write_file(path, text);
+    try {
+      open();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(ResultsFiles, GoOnWhereTheyStopped) {
+  {
+    ResultsFile file = open();
+    file.add(to_json(study.steps[2]));
+    file.add(to_json(*study.whole));
+    file.add(to_json(study.quality[1]));
+    file.add(to_json(*study.cached, Where::caches));
+  }
+  const std::string whole = read_file(path);
+  write_file(path, whole + R"({"kind": "step", "pre)");  // stopped in the middle of a line
+  const Results again = open().results();
+  EXPECT_EQ(read_file(path), whole);
+  EXPECT_EQ(again.grid.samples, study.grid.samples);
+  ASSERT_EQ(again.steps.size(), 1u);
+  EXPECT_EQ(to_json(again.steps[0]), to_json(study.steps[2]));
+  EXPECT_NE(again.find(study.steps[2].prefix, 1), nullptr);
+  EXPECT_EQ(to_json(*again.whole), to_json(*study.whole));
+  EXPECT_EQ(again.quality[0].name, "v-top 100");
+  EXPECT_TRUE(again.cached);
+}
+
+TEST_F(ResultsFiles, ThoseOfAnotherStudyAreRefused) {
+  open();
+  try {
+    Json other = request();
+    other["threads"] = 3;
+    ResultsFile(path, other, [&] { return study.header; });
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("--out"), std::string::npos);
+  }
+}
+
+TEST_F(ResultsFiles, FaultsAreNamedByTheirLine) {
+  const std::string header = study.header.dump() + "\n";
+  EXPECT_NE(error_of(header + "{\"kind\": \"step\"}\n").find("efficiency.jsonl:2"), std::string::npos);
+  EXPECT_NE(error_of(header + "{\"kind\": \"dance\"}\n").find("dance"), std::string::npos);
+  EXPECT_NE(error_of(header + "nonsense\n").find("efficiency.jsonl:2"), std::string::npos);
+  EXPECT_NE(error_of(to_json(study.steps[0]).dump() + "\n").find("header"), std::string::npos);
+  EXPECT_NE(error_of("[1]\n").find("efficiency.jsonl:1"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sigma::bench
