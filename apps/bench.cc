@@ -8,6 +8,8 @@
 #include "bench/attention.h"
 #include "bench/kernels.h"
 #include "bench/model.h"
+#include "bench/training.h"
+#include "train/gemm.h"
 
 namespace sigma {
 
@@ -25,6 +27,8 @@ struct Options {
   std::vector<std::string> cases;
   std::string filter;
   int repeats = 5;
+  bench::TrainCase train;
+  std::string precision = "bf16";
   bool from_stdin = false, json = false;
 };
 
@@ -112,6 +116,37 @@ int run_kernels(const Options& o) {
   return 0;
 }
 
+// One step of training, each beside a measurement of what large products reach; the best of those is the limit.
+int run_train(const Options& o) {
+  ThreadPool threads(o.model.threads);
+  bench::TrainCase c = o.train;
+  c.precision = o.precision == "bf16" ? Precision::bf16() : Precision::f32();
+  if (c.precision.mixed() && !gemm_has_bf16())
+    throw Error("--precision", "f32 (this processor has no AVX-512 for bf16)", "bf16");
+  bench::TrainBench bench(cpu_kernels(), threads, config_from_hf(read_json(o.model.model), o.model.model), c);
+  std::vector<double> speeds;
+  double limit = 0;
+  bench.step();  // warm: scratch, pages, primitives
+  for (int i = 0; i < o.repeats; ++i) {
+    limit = std::max(limit, measure_gemm_rate(threads, c.precision.activations));
+    speeds.push_back(static_cast<double>(c.tokens) / bench.step());
+  }
+  Result r{.name = fmt::format("train:{}@{}", c.tokens, c.context),
+           .model = o.model.model,
+           .weights = o.precision,
+           .context = c.context,
+           .batch = c.tokens / c.context,
+           .threads = threads.size(),
+           .unit = "tokens/s",
+           .ours = bench::spread_of(speeds),
+           .bytes = static_cast<double>(peak_resident_bytes()),
+           .operations = bench.operations(),
+           .limit = {c.precision.mixed() ? "bf16" : "f32", limit}};
+  r.share = bench.operations() * r.ours.median / static_cast<double>(c.tokens) / limit;
+  report(o, r);
+  return 0;
+}
+
 }  // namespace
 
 Run bench_command(Cli& cli) {
@@ -120,18 +155,25 @@ Run bench_command(Cli& cli) {
   cli.example("sigma bench model -m smollm2");
   cli.example("sigma bench model -m sigma-1.5b.gguf --case decode:32@16384 --k-cache q8 --v-top 100 --json");
   cli.example("sigma bench kernels --filter attention");
-  cli.option("WHAT", o->what, "model or kernels", Cli::Need::required);
+  cli.example("sigma bench train -m configs/sigma-30m.json --context 1024 --precision bf16");
+  cli.option("WHAT", o->what, "model, kernels or train", Cli::Need::required);
   o->model.declare(cli, Cli::Need::optional);
   cli.option("--case", o->cases, "prefill:N[@CONTEXT] or decode:N[@CONTEXT][xSEQUENCES]; may be repeated");
   cli.option("--filter", o->filter, "kernels: only those whose name holds this");
   cli.option("--repeats", o->repeats, "Measurements of each case");
+  cli.option("--context", o->train.context, "train: tokens of a row");
+  cli.option("--tokens", o->train.tokens, "train: tokens of a step");
+  cli.option("--micro", o->train.micro, "train: tokens of one pass");
+  cli.choice("--precision", o->precision, {"bf16", "f32"}, "train: what activations are");
   cli.flag("--stdin", o->from_stdin, "model: measure the cases that standard input names, once each");
   cli.json(o->json);
   return [o] {
     if (o->repeats < 1) throw UsageError("--repeats", "a whole number >= 1", fmt::format("{}", o->repeats));
     if (o->what == "kernels") return run_kernels(*o);
-    if (o->what != "model") throw UsageError("sigma bench", "model or kernels", printable(o->what));
-    if (o->model.model.empty()) throw UsageError("sigma bench model", "-m MODEL", "none");
+    if (o->what != "model" && o->what != "train")
+      throw UsageError("sigma bench", "model, kernels or train", printable(o->what));
+    if (o->model.model.empty()) throw UsageError("sigma bench " + o->what, "-m MODEL", "none");
+    if (o->what == "train") return run_train(*o);
     return run_model(*o);
   };
 }

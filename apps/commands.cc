@@ -15,6 +15,9 @@ const std::vector<Command>& all_commands() {
       {"perplexity", perplexity_command},
       {"tokenize", tokenize_command},
       {"detokenize", detokenize_command},
+      {"train", train_command},
+      {"sft", sft_command},
+      {"plot", plot_command},
       {"bench", bench_command},
   };
   return commands;

@@ -19,6 +19,9 @@ Run new_command(Cli& cli);
 Run perplexity_command(Cli& cli);
 Run tokenize_command(Cli& cli);
 Run detokenize_command(Cli& cli);
+Run train_command(Cli& cli);
+Run sft_command(Cli& cli);
+Run plot_command(Cli& cli);
 Run bench_command(Cli& cli);
 
 const std::vector<Command>& all_commands();
