@@ -11,8 +11,10 @@
 #include "bench/kernels.h"
 #include "bench/model.h"
 #include "bench/tokenizer.h"
+#include "bench/training.h"
 #include "model/checkpoint.h"
 #include "model/hub.h"
+#include "train/gemm.h"
 
 namespace sigma {
 
@@ -31,6 +33,8 @@ struct Options {
   std::vector<std::string> files;
   int repeats = 5;
   EfficiencyOptions efficiency;
+  bench::TrainCase train;
+  std::string precision = "bf16";
   bool from_stdin = false, json = false;
 };
 
@@ -134,6 +138,37 @@ int run_tokenizer(const Options& o) {
   return 0;
 }
 
+// One step of training, each beside a measurement of what large products reach; the best of those is the limit.
+int run_train(const Options& o) {
+  ThreadPool threads(o.model.threads);
+  bench::TrainCase c = o.train;
+  c.precision = o.precision == "bf16" ? Precision::bf16() : Precision::f32();
+  if (c.precision.mixed() && !gemm_has_bf16())
+    throw Error("--precision", "f32 (this processor has no AVX-512 for bf16)", "bf16");
+  bench::TrainBench bench(cpu_kernels(), threads, config_from_hf(read_json(o.model.model), o.model.model), c);
+  std::vector<double> speeds;
+  double limit = 0;
+  bench.step();  // warm: scratch, pages, primitives
+  for (int i = 0; i < o.repeats; ++i) {
+    limit = std::max(limit, measure_gemm_rate(threads, c.precision.activations));
+    speeds.push_back(static_cast<double>(c.tokens) / bench.step());
+  }
+  Result r{.name = fmt::format("train:{}@{}", c.tokens, c.context),
+           .model = o.model.model,
+           .weights = o.precision,
+           .context = c.context,
+           .batch = c.tokens / c.context,
+           .threads = threads.size(),
+           .unit = "tokens/s",
+           .ours = bench::spread_of(speeds),
+           .bytes = static_cast<double>(peak_resident_bytes()),
+           .operations = bench.operations(),
+           .limit = {c.precision.mixed() ? "bf16" : "f32", limit}};
+  r.share = bench.operations() * r.ours.median / static_cast<double>(c.tokens) / limit;
+  report(o, r);
+  return 0;
+}
+
 }  // namespace
 
 Run bench_command(Cli& cli) {
@@ -145,7 +180,8 @@ Run bench_command(Cli& cli) {
   cli.example("sigma bench tokenizer -m smollm2 --file /usr/share/common-licenses/GPL-3");
   cli.example("sigma bench efficiency --quick");
   cli.example("sigma bench efficiency --out study -m smollm2 --text text.txt");
-  cli.option("WHAT", o->what, "model, kernels, tokenizer or efficiency", Cli::Need::required);
+  cli.example("sigma bench train -m configs/sigma-30m.json --context 1024 --precision bf16");
+  cli.option("WHAT", o->what, "model, kernels, tokenizer, train or efficiency", Cli::Need::required);
   o->model.declare(cli, Cli::Need::optional);
   cli.option("--case", o->cases, "prefill:N[@CONTEXT] or decode:N[@CONTEXT][xSEQUENCES]; may be repeated");
   cli.option("--filter", o->filter, "kernels: only those whose name holds this");
@@ -163,6 +199,10 @@ Run bench_command(Cli& cli) {
   cli.option("--max-output", e.max_output, "efficiency: the longest generation");
   cli.option("--batch", e.batch, "efficiency: sequences together, beside one alone");
   cli.option("--memory", e.memory_gib, "efficiency: GiB it may take; 0: what is there");
+  cli.option("--context", o->train.context, "train: tokens of a row");
+  cli.option("--tokens", o->train.tokens, "train: tokens of a step");
+  cli.option("--micro", o->train.micro, "train: tokens of one pass");
+  cli.choice("--precision", o->precision, {"bf16", "f32"}, "train: what activations are");
   cli.json(o->json);
   return [o] {
     if (o->repeats < 1) throw UsageError("--repeats", "a whole number >= 1", fmt::format("{}", o->repeats));
@@ -175,9 +215,10 @@ Run bench_command(Cli& cli) {
       o->efficiency.json = o->json;
       return run_efficiency(o->efficiency);
     }
-    if (o->what != "model" && o->what != "tokenizer")
-      throw UsageError("sigma bench", "model, kernels, tokenizer or efficiency", printable(o->what));
+    if (o->what != "model" && o->what != "tokenizer" && o->what != "train")
+      throw UsageError("sigma bench", "model, kernels, tokenizer, train or efficiency", printable(o->what));
     if (o->model.model.empty()) throw UsageError("sigma bench " + o->what, "-m MODEL", "none");
+    if (o->what == "train") return run_train(*o);
     return o->what == "model" ? run_model(*o) : run_tokenizer(*o);
   };
 }

@@ -17,6 +17,9 @@ const std::vector<Command>& all_commands() {
       {"detokenize", detokenize_command},
       {"tokenizer train", tokenizer_train_command},
       {"data tokenize", data_tokenize_command},
+      {"train", train_command},
+      {"sft", sft_command},
+      {"plot", plot_command},
       {"bench", bench_command},
   };
   return commands;

@@ -21,6 +21,9 @@ Run tokenize_command(Cli& cli);
 Run detokenize_command(Cli& cli);
 Run tokenizer_train_command(Cli& cli);
 Run data_tokenize_command(Cli& cli);
+Run train_command(Cli& cli);
+Run sft_command(Cli& cli);
+Run plot_command(Cli& cli);
 Run bench_command(Cli& cli);
 
 const std::vector<Command>& all_commands();

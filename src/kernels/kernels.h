@@ -57,6 +57,7 @@ struct MatmulJob {
 };
 
 struct Kernels;
+struct GradientKernels;
 
 // What a kernel needs besides its arguments. Passed, never global.
 struct Context {
@@ -98,6 +99,9 @@ struct Kernels {
 
   // See attention.h.
   void (*attention)(const Context&, const AttentionArgs&);
+
+  // What training needs besides; see gradients.h.
+  const GradientKernels* gradients;
 };
 
 // The plain set: no SIMD, f32 arithmetic on dequantised values with f64 sums. Slow, small, right.

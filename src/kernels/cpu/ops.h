@@ -1,6 +1,7 @@
 // The kernels of one ISA, by the file that has them; their contracts are in kernels/kernels.h. Declared once per ISA.
 #pragma once
 
+#include "kernels/gradients.h"
 #include "kernels/kernels.h"
 
 namespace sigma::SIGMA_ISA {
@@ -19,5 +20,8 @@ void kv_store(const Context& context, CacheKind kind, const PagedView& cache, Co
               std::span<const SeqSlice> seqs);
 void kv_load(CacheKind kind, const PagedView& cache, const SeqSlice& seq, int64_t count, float* out);
 void attention(const Context& context, const AttentionArgs& args);
+
+// gradients.cc
+extern const GradientKernels gradients;
 
 }  // namespace sigma::SIGMA_ISA

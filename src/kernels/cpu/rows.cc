@@ -1,32 +1,11 @@
 // Kernels that treat every row, or every element, alone: rms_norm, rope, swiglu.
 #include "kernels/cpu/check.h"
+#include "kernels/cpu/elements.h"
 #include "kernels/cpu/ops.h"
-#include "kernels/cpu/simd.h"
 
 namespace sigma::SIGMA_ISA {
 
 namespace {
-
-// Below this many elements a task is not worth handing to another thread.
-constexpr int64_t kTaskElements = 8192;
-
-// Calls f(row) for every row, in parallel where there is enough to do.
-template <class F>
-void for_rows(const Context& context, int64_t rows, int64_t elements_per_row, const F& f) {
-  const int64_t per_task = ceil_div(kTaskElements, elements_per_row > 0 ? elements_per_row : 1);
-  context.threads.run(ceil_div(rows, per_task), [&](int64_t task) {
-    const int64_t end = (task + 1) * per_task < rows ? (task + 1) * per_task : rows;
-    for (int64_t row = task * per_task; row < end; ++row) f(row);
-  });
-}
-
-// Full vectors of [0, n) and the rest: f(i, kLanes) ... f(last, n % kLanes). The count is a constant in the first.
-template <class F>
-inline void for_vectors(int64_t n, const F& f) {
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) f(i, kLanes);
-  if (i < n) f(i, static_cast<int>(n - i));
-}
 
 // sum_i x[i]^2 in four interleaved sums.
 float sum_of_squares(const float* x, int64_t n) {

@@ -19,6 +19,7 @@ const Kernels kernels = {
     .kv_store = kv_store,
     .kv_load = kv_load,
     .attention = attention,
+    .gradients = &gradients,
 };
 
 }  // namespace sigma::SIGMA_ISA

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "kernels/kernels.h"
 #include "kernels/ref/cache.h"
+#include "kernels/ref/gradients.h"
 #include "kernels/ref/reference.h"
 
 namespace sigma {
@@ -184,7 +185,8 @@ const Kernels& reference_kernels() {
                                 .page_bytes = ref::page_bytes,
                                 .kv_store = ref::kv_store,
                                 .kv_load = ref::kv_load,
-                                .attention = ref::attention};
+                                .attention = ref::attention,
+                                .gradients = &ref::gradients};
   return kSet;
 }
 
