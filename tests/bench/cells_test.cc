@@ -10,23 +10,22 @@ namespace {
 // On one buffer of each kind, as short as can be: that every variant runs and every time is there.
 TEST(Cells, EveryVariantIsMeasured) {
   ThreadPool threads(2);
-  Grid grid = make_grid({.quick = true, .max_prefix = 0, .max_output = 300, .memory_bytes = 1e15, .ring_bytes = 1});
+  Grid grid = make_grid({.quick = true, .max_prefix = 0, .max_output = 700, .memory_bytes = 1e15, .ring_bytes = 1});
   grid.weights = {Format::q4_0};
   Bench bench(cpu_kernels(), threads, grid);
-  const StepCell cell = bench.step(300, 2, 3);
-  EXPECT_EQ(cell.read.size(), 3u);
+  const StepCell cell = bench.step(600, 2, 1);
+  EXPECT_EQ(cell.read.size(), 1u);
   ASSERT_EQ(cell.steps.size(), variants().size());
-  for (const auto& [name, step] : cell.steps)
-    for (size_t round = 0; round < 3; ++round) {
-      EXPECT_GT(step.store[round], 0) << name;
-      EXPECT_GT(step.combine[round], 0) << name;
-      EXPECT_GT(step.split[round], 0) << name;
-      EXPECT_DOUBLE_EQ(step.split[round] + step.combine[round], step.attention[round]) << name;
-    }
+  for (const auto& [name, step] : cell.steps) {
+    EXPECT_GT(step.store[0], 0) << name;
+    EXPECT_GT(step.combine[0], 0) << name;  // the context is longer than one stretch
+    EXPECT_GT(step.split[0], 0) << name;
+    EXPECT_DOUBLE_EQ(step.split[0] + step.combine[0], step.attention[0]) << name;
+  }
   const WeightRounds& weights = cell.weights.at("q4_0");
   EXPECT_GT(weights.augmented_q[0], 0);
-  EXPECT_GT(weights.common[2], weights.augmented_q[2]);
-  for (const char* keys : kKeyShapes) EXPECT_GT(weights.keys.at(keys)[1], 0) << keys;
+  EXPECT_GT(weights.common[0], weights.augmented_q[0]);
+  for (const char* keys : kKeyShapes) EXPECT_GT(weights.keys.at(keys)[0], 0) << keys;
 }
 
 TEST(Cells, StepsThatWereHeldUpCountAsThoseAround) {

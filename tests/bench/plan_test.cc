@@ -7,7 +7,7 @@
 namespace sigma::bench {
 namespace {
 
-constexpr int64_t kRing = 256 << 20;
+constexpr int64_t kRing = 1 << 20;
 
 TEST(Plan, ReadsWhatThePaperSays) {
   EXPECT_EQ(count_parameters(variant("sigma").config).total() / 10000000, 202);  // 2.02 B, tied
@@ -32,7 +32,7 @@ TEST(Plan, AGridThatDoesNotFitNamesTheLargestThatDoes) {
 }
 
 TEST(Plan, BatchesThatDoNotFitAreLeftOut) {
-  GridOptions options{.memory_bytes = cell_bytes(131072, 1, kRing), .ring_bytes = kRing};
+  GridOptions options{.memory_bytes = cell_bytes(32768, 8, kRing), .ring_bytes = kRing};
   ASSERT_GT(cell_bytes(65536, 8, kRing), options.memory_bytes);
   const Grid grid = make_grid(options);
   EXPECT_EQ(grid.batch_left_out, std::vector<int64_t>{65536});
