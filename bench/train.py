@@ -2,10 +2,10 @@
 """Training steps of Sigma and of PyTorch by turns: tokens per second, share of what large bf16 products reach in the same
 run, peak memory.
 
-    bench/train.py [--quick] [--rounds 3] [--python /usr/bin/python3] [--sigma build/release/apps/sigma]
+    bench/train.py [--filter "30m 512"] [--rounds 3] [--precisions f32 bf16] [--python /usr/bin/python3]
 
 --python: one that has torch, such as Debian's python3-torch. Each side is a process of its own, measured once a round; the
-best step of each counts, PyTorch's best of f32 and bf16. A table to the terminal, a JSON line a row to build/train.jsonl.
+best step of each counts, PyTorch's best of f32 and bf16. A table to the terminal, a JSON line a row at the end of build/train.jsonl.
 """
 import argparse
 import json
@@ -43,7 +43,7 @@ def measure(options, model, context):
     rounds = []
     for _ in range(options.rounds):
         mine = ours(options, config, context, "bf16")
-        peers = [theirs(options, config, context, precision) for precision in ("f32", "bf16")]
+        peers = [theirs(options, config, context, precision) for precision in options.precisions]
         rounds.append((mine, max(peers, key=lambda p: p["tokens_per_second"])))
     speed = [mine["ours"]["median"] for mine, _ in rounds]
     peer_speed = [peer["tokens_per_second"] for _, peer in rounds]
@@ -65,18 +65,19 @@ def main():
     parser.add_argument("--python", default="/usr/bin/python3")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--quick", action="store_true", help="the first case, one round")
+    parser.add_argument("--precisions", nargs="+", choices=["f32", "bf16"], default=["f32", "bf16"], help="PyTorch's")
+    parser.add_argument("--filter", default="", help="only cases whose model and context hold this")
     options = parser.parse_args()
     options.threads = len(os.sched_getaffinity(0))
-    if options.quick:
-        options.rounds = 1
     path = ROOT / "build" / "train.jsonl"
     path.parent.mkdir(exist_ok=True)
     print("| model | context | tokens/s | MFU (aim 45%) | peak memory | PyTorch | its tokens/s | ratio (aim 1.5) | its memory | ratio (aim 0.7) |")
     print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     missed = 0
-    with open(path, "w") as file:
-        for model, context in CASES[: 1 if options.quick else None]:
+    with open(path, "a") as file:
+        for model, context in CASES:
+            if options.filter not in f"{model} {context}":
+                continue
             r = measure(options, model, context)
             file.write(json.dumps(r) + "\n")
             missed += r["ratio"] < LEAST_SPEED or r["share"] < LEAST_SHARE or r["memory_ratio"] > MOST_MEMORY

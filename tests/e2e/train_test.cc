@@ -6,8 +6,10 @@
 
 #include <cmath>
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "base/rng.h"
 #include "data/shard.h"
@@ -227,6 +229,48 @@ batch_tokens = 192
   const CommandResult refused = run({"sft", folder.path("tune.toml")});
   EXPECT_EQ(refused.status, 1);
   EXPECT_NE(refused.err.find("tune.jsonl line 9"), std::string::npos) << refused.err;
+}
+
+// The command as mpirun starts it; nothing when this machine has no mpirun.
+std::optional<CommandResult> run_processes(int count, const std::string& run, const std::string& scratch) {
+  if (std::system("command -v mpirun > /dev/null 2>&1") != 0) return std::nullopt;
+  const std::string command = fmt::format(
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none "
+      "OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 mpirun -n {} --oversubscribe '{}' train '{}' "
+      "--threads 1 --json > '{}/stdout' 2> '{}/stderr'",
+      count, SIGMA_BINARY, run, scratch, scratch);
+  const int status = std::system(command.c_str());
+  return CommandResult{WEXITSTATUS(status), read_file(scratch + "/stdout"), read_file(scratch + "/stderr")};
+}
+
+TEST_F(Train, SeveralProcessesLoseWhatOneLoses) {
+  ASSERT_EQ(run({"train", run_file("one")}).status, 0);
+  const std::vector<Json> one = read_metrics(folder.path("one/metrics.jsonl"));
+  for (const auto& [count, zero] : {std::pair{2, 1}, {2, 2}, {4, 2}}) {
+    const std::string name = fmt::format("{}-{}", count, zero);
+    const auto result = run_processes(count, run_file(name, fmt::format("zero = {}", zero)), folder.path());
+    if (!result) GTEST_SKIP() << "no mpirun";
+    ASSERT_EQ(result->status, 0) << result->err;
+    if (result->out.find(fmt::format("\"processes\":{}", count)) == std::string::npos)
+      GTEST_SKIP() << "built without MPI";
+    const std::vector<Json> many = read_metrics(folder.path(name) + "/metrics.jsonl");
+    ASSERT_EQ(one.size(), many.size());
+    for (size_t i = 0; i < one.size(); ++i)
+      for (const char* key : {"loss", "validation_loss", "gradient_norm"})
+        if (one[i].contains(key)) {
+          const double expected = one[i][key].get<double>();
+          EXPECT_NEAR(many[i][key].get<double>(), expected, 1e-5 * expected) << key << " of line " << i << ", " << name;
+        }
+    // docs/scaling.md: what each process sends in a step of one pass.
+    if (zero == 1) {
+      const double weights = 2 * 24 * 61 + 2 * (24 * (32 + 8 + 24) + 48 * 24 + 3 * 32 * 36 + 3 * 24 * 40 + 48) + 24;
+      EXPECT_NEAR(many[3]["bytes_sent"].get<double>(), 2 * 4 * weights / 2, 0.02 * 8 * weights / 2);
+    }
+  }
+  const auto refused = run_processes(3, run_file("three"), folder.path());
+  EXPECT_NE(refused->status, 0);
+  EXPECT_NE(refused->err.find("a number of processes that divides the batch of 4 rows"), std::string::npos)
+      << refused->err;
 }
 
 }  // namespace
