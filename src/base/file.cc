@@ -89,11 +89,13 @@ void FileWriter::pad_to(size_t alignment) {
   while (position_ % alignment != 0) write(std::string_view("\0", 1));
 }
 
+void FileWriter::sync() {
+  if (std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0) return;
+  throw Error(path_, "room for the whole file", reason(errno));  // the destructor removes the partial file
+}
+
 void FileWriter::commit() {
-  const bool flushed = std::fflush(file_) == 0 && ::fsync(::fileno(file_)) == 0;
-  const int error = errno;
-  if (!flushed)
-    throw Error(path_, "room for the whole file", reason(error));  // the destructor removes the partial file
+  sync();
   std::fclose(std::exchange(file_, nullptr));
   if (::rename(partial_.c_str(), path_.c_str()) != 0) {
     const int rename_error = errno;

@@ -42,6 +42,7 @@ class FileWriter {
   void write(std::string_view text);
   void pad_to(size_t alignment);  // zero bytes up to a multiple of alignment
   uint64_t position() const { return position_; }
+  void sync();  // what was written is on the disk: no lack of room can stop commit() any more
   void commit();
 
  private:
