@@ -15,6 +15,7 @@ const std::vector<Command>& all_commands() {
       {"perplexity", perplexity_command},
       {"tokenize", tokenize_command},
       {"detokenize", detokenize_command},
+      {"corpus", corpus_command},
       {"bench", bench_command},
   };
   return commands;

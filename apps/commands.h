@@ -19,6 +19,7 @@ Run new_command(Cli& cli);
 Run perplexity_command(Cli& cli);
 Run tokenize_command(Cli& cli);
 Run detokenize_command(Cli& cli);
+Run corpus_command(Cli& cli);
 Run bench_command(Cli& cli);
 
 const std::vector<Command>& all_commands();

@@ -161,6 +161,7 @@ class Latex {
       group('{', '}');
     } else if (name == "item") {
       out_ += "\n- ";
+      while (at_ < text_.size() && text_[at_] == ' ') ++at_;
     } else if (name == "begin") {
       const std::string environment(group('{', '}'));
       std::string plain = environment;

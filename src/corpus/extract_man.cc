@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "corpus/extract.h"
+#include "corpus/source.h"
 #include "corpus/text_util.h"
 
 namespace sigma::corpus {
@@ -24,7 +25,7 @@ constexpr std::chrono::seconds kPatience{10};
 struct Pipe {
   int ends[2] = {-1, -1};  // to read, to write
   Pipe() {
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw Error("mandoc", "a pipe to it", std::generic_category().message(errno));
+    if (::pipe2(ends, O_CLOEXEC) != 0) throw Stop("mandoc", "a pipe to it", std::generic_category().message(errno));
   }
   ~Pipe() { close(0), close(1); }
   Pipe(const Pipe&) = delete;
@@ -48,8 +49,7 @@ class Mandoc {
                                      const_cast<char* const*>(environment));
     posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
-      throw Error("mandoc", "the Debian package mandoc, to render manual pages",
-                  std::generic_category().message(error));
+      throw Stop("mandoc", "the Debian package mandoc, to render manual pages", std::generic_category().message(error));
     in_.close(0);
     out_.close(1);
     ::fcntl(in_.ends[1], F_SETFL, O_NONBLOCK);
@@ -128,6 +128,7 @@ Extracted extract_man(std::string_view bytes) {
   if (bytes.size() > kLargestOutput) return skipped("man: larger than 64 MiB");
   const std::string_view start = trim(bytes.substr(0, 512));
   if (start.starts_with(".so ") && bytes.size() < 512) return skipped("man: another name of a page");
+  if (is_blank(bytes)) return skipped("man: no text");
   const std::string page = to_utf8(bytes);
   std::string rendered;
   Mandoc mandoc;
