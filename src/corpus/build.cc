@@ -96,6 +96,19 @@ class FolderLock {
   int fd_ = -1;
 };
 
+// What a run that was killed left half-written.
+void remove_leftovers(const std::string& work) {
+  std::vector<fs::path> leftovers;
+  for (const auto& entry : fs::recursive_directory_iterator(work)) {
+    const std::string name = entry.path().filename().string();
+    const std::string folder = entry.path().parent_path().filename().string();
+    const bool spilled =
+        folder == "3-paragraphs" || folder == "5-duplicates" || name.find(".scratch.") != std::string::npos;
+    if (entry.is_regular_file() && (spilled || name.ends_with(".partial"))) leftovers.push_back(entry.path());
+  }
+  for (const fs::path& path : leftovers) fs::remove(path);
+}
+
 Json funnel_json(const Build& build) {
   Json stages = Json::array();
   const auto& sources = build.options().config.sources;
@@ -133,6 +146,7 @@ Json build_corpus(const BuildOptions& options) {
   Build build(options);
   build.folder(".");
   const FolderLock lock(options.work);
+  remove_leftovers(options.work);
   std::vector<Part> parts = extract_stage(build);
   clean_stage(build, parts);
   const std::vector<RepeatedParagraph> repeated = paragraph_stage(build, parts);

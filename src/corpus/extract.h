@@ -27,7 +27,8 @@ std::string_view file_stem(std::string_view path);
 Extracted extract(Form form, std::string_view bytes);
 
 Extracted extract_html(std::string_view bytes);  // extract_html.cc
-Extracted extract_man(std::string_view bytes);   // extract_man.cc: by `mandoc`, a child process that gets 10 seconds
+Extracted extract_man(
+    std::string_view bytes);  // extract_man.cc: by `mandoc`, a child that gets 10 seconds of processor time
 Extracted extract_markdown(std::string_view bytes);  // extract_markup.cc: as it is, without front matter and HTML
 Extracted extract_rst(std::string_view bytes);
 Extracted extract_info(std::string_view bytes);

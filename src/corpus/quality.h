@@ -37,7 +37,6 @@ struct FilterConfig {
   double max_replacement = 0.002;
   int64_t min_function_words = 2;
   double min_english = 0.06;  // share of the most common English words; 0: any language
-  double min_score = 0;       // of the trained classifier, when there is one
 };
 
 // Scratch memory that one thread reuses from text to text.

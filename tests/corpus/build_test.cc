@@ -154,7 +154,7 @@ TEST_F(CorpusBuild, PlantedDocumentsAreFoundAndNothingIsLost) {
 TEST_F(CorpusBuild, SameBytesForAnyThreads) {
   build_corpus(options("one", 1));
   build_corpus(options("four", 4));
-  EXPECT_EQ(results("one"), results("four"));
+  EXPECT_TRUE(results("one") == results("four"));
 }
 
 TEST_F(CorpusBuild, RepeatedParagraphsStayOnce) {
@@ -195,7 +195,7 @@ TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
     ++killed;
   }
   EXPECT_GT(killed, 0);
-  EXPECT_EQ(results("whole"), results("killed"));
+  EXPECT_TRUE(results("whole") == results("killed"));
 }
 
 TEST_F(CorpusBuild, FinishedWorkIsNotRepeated) {
