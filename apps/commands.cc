@@ -20,6 +20,7 @@ const std::vector<Command>& all_commands() {
       {"train", train_command},
       {"sft", sft_command},
       {"plot", plot_command},
+      {"corpus", corpus_command},
       {"bench", bench_command},
   };
   return commands;

@@ -24,6 +24,7 @@ Run data_tokenize_command(Cli& cli);
 Run train_command(Cli& cli);
 Run sft_command(Cli& cli);
 Run plot_command(Cli& cli);
+Run corpus_command(Cli& cli);
 Run bench_command(Cli& cli);
 
 const std::vector<Command>& all_commands();

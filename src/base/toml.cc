@@ -1,0 +1,202 @@
+#include "base/toml.h"
+
+#include <toml++/toml.h>
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace sigma {
+
+struct TomlTable::Impl {
+  std::shared_ptr<const toml::table> root;  // keeps `table` alive
+  const toml::table* table = nullptr;
+  std::string file;
+  std::set<std::string> known;
+
+  const toml::node* find(const std::string& key) {
+    known.insert(key);
+    return table->get(key);
+  }
+};
+
+TomlTable::TomlTable(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+TomlTable::~TomlTable() = default;
+TomlTable::TomlTable(TomlTable&&) noexcept = default;
+TomlTable& TomlTable::operator=(TomlTable&&) noexcept = default;
+
+namespace {
+
+std::string type_name(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table:
+      return "a table";
+    case toml::node_type::array:
+      return "an array";
+    case toml::node_type::string:
+      return "a text";
+    case toml::node_type::integer:
+      return "a whole number";
+    case toml::node_type::floating_point:
+      return "a number";
+    case toml::node_type::boolean:
+      return "true or false";
+    default:
+      return "a date or time";
+  }
+}
+
+}  // namespace
+
+TomlTable TomlTable::parse(std::string_view text, const std::string& where) {
+  try {
+    auto impl = std::make_unique<Impl>();
+    impl->root = std::make_shared<const toml::table>(toml::parse(text, std::string_view(where)));
+    impl->table = impl->root.get();
+    impl->file = where;
+    return TomlTable(std::move(impl));
+  } catch (const toml::parse_error& e) {
+    throw Error(fmt::format("{}:{}", where, e.source().begin.line), "valid TOML", printable(e.description(), 200));
+  }
+}
+
+TomlTable TomlTable::read(const std::string& path) { return parse(read_file(path), path); }
+
+std::string TomlTable::where(const std::string& key) const {
+  const toml::node* node = impl_->table->get(key);
+  const auto line = (node != nullptr ? node : impl_->table)->source().begin.line;
+  return line == 0 ? impl_->file : fmt::format("{}:{}", impl_->file, line);
+}
+
+bool TomlTable::has(const std::string& key) { return impl_->find(key) != nullptr; }
+
+std::string TomlTable::text(const std::string& key, const std::string& fallback) {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_string()) throw Error(where(key), "a text for " + key, type_name(*node));
+  return node->as_string()->get();
+}
+
+std::string TomlTable::required_text(const std::string& key) {
+  if (impl_->find(key) == nullptr) throw Error(where(key), "the key " + key, "none");
+  return text(key, "");
+}
+
+bool TomlTable::boolean(const std::string& key, bool fallback) {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_boolean()) throw Error(where(key), "true or false for " + key, type_name(*node));
+  return node->as_boolean()->get();
+}
+
+int64_t TomlTable::integer(const std::string& key, int64_t fallback, int64_t least, int64_t most) {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_integer()) throw Error(where(key), "a whole number for " + key, type_name(*node));
+  const int64_t value = node->as_integer()->get();
+  if (value < least || value > most)
+    throw Error(where(key), fmt::format("{} from {} to {}", key, least, most), fmt::format("{}", value));
+  return value;
+}
+
+double TomlTable::number(const std::string& key, double fallback, double least, double most) {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_number()) throw Error(where(key), "a number for " + key, type_name(*node));
+  const double value = node->value<double>().value();
+  if (!(value >= least && value <= most))
+    throw Error(where(key), fmt::format("{} from {} to {}", key, least, most), fmt::format("{}", value));
+  return value;
+}
+
+std::vector<std::string> TomlTable::texts(const std::string& key) {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  if (node->is_string()) return {node->as_string()->get()};
+  if (!node->is_array()) throw Error(where(key), "an array of texts for " + key, type_name(*node));
+  std::vector<std::string> out;
+  for (const toml::node& element : *node->as_array()) {
+    if (!element.is_string()) throw Error(where(key), "an array of texts for " + key, type_name(element) + " in it");
+    out.push_back(element.as_string()->get());
+  }
+  return out;
+}
+
+std::string TomlTable::word(const std::string& key, const std::string& fallback,
+                            const std::vector<std::string>& allowed) {
+  std::string value = text(key, fallback);
+  if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
+  throw Error(where(key), fmt::format("{} to be one of {}", key, fmt::join(allowed, ", ")), printable(value));
+}
+
+TomlTable TomlTable::table(const std::string& key) {
+  static const auto empty = std::make_shared<const toml::table>();
+  const toml::node* node = impl_->find(key);
+  if (node != nullptr && !node->is_table()) throw Error(where(key), "a table [" + key + "]", type_name(*node));
+  auto impl = std::make_unique<Impl>();
+  impl->root = node == nullptr ? empty : impl_->root;
+  impl->table = node == nullptr ? empty.get() : node->as_table();
+  impl->file = impl_->file;
+  return TomlTable(std::move(impl));
+}
+
+std::vector<TomlTable> TomlTable::tables(const std::string& key) {
+  const toml::node* node = impl_->find(key);
+  std::vector<TomlTable> out;
+  if (node == nullptr) return out;
+  if (!node->is_array_of_tables()) throw Error(where(key), "tables [[" + key + "]]", type_name(*node));
+  for (const toml::node& element : *node->as_array()) {
+    auto impl = std::make_unique<Impl>();
+    impl->root = impl_->root;
+    impl->table = element.as_table();
+    impl->file = impl_->file;
+    out.push_back(TomlTable(std::move(impl)));
+  }
+  return out;
+}
+
+std::vector<std::string> TomlTable::keys() {
+  std::vector<std::string> out;
+  for (const auto& [key, value] : *impl_->table) out.emplace_back(key.str());
+  impl_->known.insert(out.begin(), out.end());
+  return out;
+}
+
+void TomlTable::finish() const {
+  const toml::key* first = nullptr;
+  for (const auto& [key, value] : *impl_->table) {
+    if (impl_->known.contains(std::string(key.str()))) continue;
+    if (first == nullptr || key.source().begin < first->source().begin) first = &key;
+  }
+  if (first == nullptr) return;
+  const std::vector<std::string> known(impl_->known.begin(), impl_->known.end());
+  const std::string near = nearest_word(first->str(), known);
+  throw Error(fmt::format("{}:{}", impl_->file, first->source().begin.line),
+              near.empty() ? fmt::format("one of the keys {}", fmt::join(known, ", "))
+                           : fmt::format("a known key such as {}", near),
+              printable(first->str()));
+}
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  std::string best;
+  size_t best_changes = std::max<size_t>(1, word.size() / 3) + 1;
+  std::vector<size_t> row, above;
+  for (const std::string& candidate : known) {
+    above.resize(candidate.size() + 1);
+    for (size_t j = 0; j < above.size(); ++j) above[j] = j;
+    for (size_t i = 0; i < word.size(); ++i) {
+      row.assign(1, i + 1);
+      for (size_t j = 0; j < candidate.size(); ++j)
+        row.push_back(std::min({above[j + 1] + 1, row[j] + 1, above[j] + (word[i] != candidate[j] ? 1 : 0)}));
+      row.swap(above);
+    }
+    if (above.back() < best_changes) {
+      best_changes = above.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace sigma

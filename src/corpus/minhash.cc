@@ -1,0 +1,75 @@
+#include "corpus/minhash.h"
+
+#include <algorithm>
+
+#include "base/rng.h"
+#include "corpus/text_util.h"
+#include "corpus/words.h"
+
+namespace sigma::corpus {
+
+namespace {
+
+constexpr int kHashes = kBands * kRows;
+
+// Row i hashes a shingle x (64 random bits) to the upper half of a[i] x + b[i] mod 2^64 (multiply-shift,
+// Dietzfelbinger).
+struct Rows {
+  std::array<uint64_t, kHashes> a{}, b{};
+  Rows() {
+    Rng rng(0x5167'6d61);
+    for (int i = 0; i < kHashes; ++i) {
+      a[static_cast<size_t>(i)] = rng.next() | 1;
+      b[static_cast<size_t>(i)] = rng.next();
+    }
+  }
+};
+
+}  // namespace
+
+void make_shingles(std::vector<uint64_t>& out, const std::vector<uint64_t>& words) {
+  out.clear();
+  append_ngrams(out, words, kShingleWords);
+  if (out.empty()) out.push_back(words_hash(words, 0));
+  std::sort(out.begin(), out.end());
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+}
+
+Bands band_hashes(std::span<const uint64_t> shingles) {
+  static const Rows rows;
+  std::array<uint32_t, kHashes> least;
+  least.fill(~0u);
+  // A few rows at a time stay in registers while the shingles pass.
+  constexpr size_t kBlock = 8;
+  for (size_t first = 0; first < kHashes; first += kBlock) {
+    std::array<uint64_t, kBlock> a, b;
+    std::array<uint32_t, kBlock> m;
+    std::copy_n(rows.a.begin() + first, kBlock, a.begin());
+    std::copy_n(rows.b.begin() + first, kBlock, b.begin());
+    m.fill(~0u);
+    for (const uint64_t x : shingles)
+      for (size_t i = 0; i < kBlock; ++i) m[i] = std::min(m[i], static_cast<uint32_t>((a[i] * x + b[i]) >> 32));
+    std::copy_n(m.begin(), kBlock, least.begin() + first);
+  }
+  Bands bands;
+  for (size_t band = 0; band < kBands; ++band) {
+    uint64_t h = band;
+    for (size_t row = 0; row < kRows; ++row) h = mix_bits(h ^ least[band * kRows + row]) + 0x9e3779b97f4a7c15ull;
+    bands[band] = h;
+  }
+  return bands;
+}
+
+double jaccard(std::span<const uint64_t> a, std::span<const uint64_t> b) {
+  if (a.empty() && b.empty()) return 1;
+  size_t i = 0, j = 0, both = 0;
+  while (i < a.size() && j < b.size()) {
+    const uint64_t x = a[i], y = b[j];
+    both += x == y ? 1 : 0;
+    i += x <= y ? 1 : 0;
+    j += y <= x ? 1 : 0;
+  }
+  return static_cast<double>(both) / static_cast<double>(a.size() + b.size() - both);
+}
+
+}  // namespace sigma::corpus

@@ -1,0 +1,188 @@
+// Stages 2 and 3: clean text or a reason why not; paragraphs that stand in many documents.
+#include <algorithm>
+
+#include "base/file.h"
+#include "corpus/clean.h"
+#include "corpus/external_sort.h"
+#include "corpus/stages.h"
+#include "corpus/store.h"
+#include "corpus/text_util.h"
+#include "corpus/words.h"
+
+namespace sigma::corpus {
+
+namespace {
+
+constexpr std::string_view kForm = "clean 1";
+constexpr size_t kLeastParagraph = 100;  // bytes; shorter ones come again in any text
+
+// The next paragraph of `rest` (lines up to a blank one) with the blank lines behind it.
+std::string_view take_paragraph(std::string_view& rest) {
+  const size_t gap = rest.find("\n\n");
+  size_t end = gap == std::string_view::npos ? rest.size() : gap + 2;
+  while (end < rest.size() && rest[end] == '\n') ++end;
+  const std::string_view paragraph = rest.substr(0, end);
+  rest.remove_prefix(end);
+  return paragraph;
+}
+
+uint64_t paragraph_hash(std::vector<uint64_t>& scratch, std::string_view paragraph) {
+  scratch.clear();
+  append_word_hashes(scratch, paragraph);
+  return words_hash(scratch, 1);
+}
+
+struct Cleaner {
+  Measurer measurer;
+  std::vector<uint64_t> hashes;
+  std::string hash_bytes;
+
+  Tally run(const CorpusConfig& config, const std::string& in, const std::string& out) {
+    Tally tally;
+    DocumentWriter writer(out + ".jsonl.zst");
+    FileWriter paragraphs(out + ".paragraphs");
+    read_documents(in + ".jsonl.zst", [&](Document& d) {
+      tally.in(d);
+      const Cleaned cleaned = clean_text(d.text);
+      clean_text(d.title);
+      d.title = trim(d.title);
+      tally.notes["boilerplate lines"] += cleaned.boilerplate_lines;
+      tally.notes["repeated lines"] += cleaned.repeated_lines;
+      const Measures m = measurer.measure(d.text);
+      tally.share("letters", m.letters);
+      tally.share("common English words", m.english);
+      tally.share("repeated lines", m.duplicate_lines);
+      tally.share("repeated phrases", m.duplicate_ngrams);
+      if (const std::string_view reason = refusal(m, config.filters); !reason.empty()) {
+        tally.drop(
+            std::string(reason), d,
+            fmt::format(
+                "{} words, letters {:.2f}, English {:.2f}, repeated lines {:.2f}, paragraphs {:.2f}, phrases {:.2f}",
+                m.words, m.letters, m.english, m.duplicate_lines, m.duplicate_paragraphs, m.duplicate_ngrams));
+        return;
+      }
+      if (config.mask_personal) {
+        const Masked masked = mask_personal(d.text);
+        tally.notes["e-mail addresses masked"] += masked.emails;
+        tally.notes["public IP addresses masked"] += masked.addresses;
+        tally.notes["keys and tokens masked"] += masked.secrets;
+      }
+      hashes.clear();
+      paragraph_hashes(hashes, d.text);
+      const uint64_t count = hashes.size();  // per document: count, hashes
+      paragraphs.write(std::as_bytes(std::span(&count, 1)));
+      paragraphs.write(std::as_bytes(std::span(hashes)));
+      tally.out(d);
+      writer.write(d);
+    });
+    paragraphs.commit();
+    writer.commit();
+    return tally;
+  }
+};
+
+}  // namespace
+
+void paragraph_hashes(std::vector<uint64_t>& out, std::string_view text) {
+  std::vector<uint64_t> words;
+  const size_t first = out.size();
+  while (!text.empty()) {
+    const std::string_view paragraph = take_paragraph(text);
+    if (trim(paragraph).size() >= kLeastParagraph) out.push_back(paragraph_hash(words, paragraph));
+  }
+  std::sort(out.begin() + static_cast<ptrdiff_t>(first), out.end());
+  out.erase(std::unique(out.begin() + static_cast<ptrdiff_t>(first), out.end()), out.end());
+}
+
+uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector<RepeatedParagraph>& repeated) {
+  if (repeated.empty()) return 0;
+  uint64_t dropped = 0;
+  std::string out;
+  std::vector<uint64_t> words;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view paragraph = take_paragraph(rest);
+    if (trim(paragraph).size() >= kLeastParagraph) {
+      const RepeatedParagraph wanted{paragraph_hash(words, paragraph), 0};
+      const auto found = std::lower_bound(repeated.begin(), repeated.end(), wanted);
+      if (found != repeated.end() && found->hash == wanted.hash && found->first != document) {
+        ++dropped;
+        continue;
+      }
+    }
+    out += paragraph;
+  }
+  if (dropped > 0) text = std::move(out);
+  return dropped;
+}
+
+void clean_stage(Build& build, std::vector<Part>& parts) {
+  const std::string folder = build.folder("2-clean");
+  const CorpusConfig& config = build.options().config;
+  const std::string rules = config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "");
+  std::vector<Tally> tallies(parts.size());
+  std::vector<Cleaner> cleaners(static_cast<size_t>(build.pool().size()));
+  build.parallel("clean", parts.size(), [&](size_t i, int thread) {
+    Part& part = parts[i];
+    part.key = Build::key_of({std::string(kForm), part.key, part.name, rules});
+    const std::string path = folder + "/" + part.name;
+    Json record = Build::record(path + ".json", part.key);
+    const bool done = !record.is_null();
+    if (!done) {
+      const Tally tally =
+          cleaners[static_cast<size_t>(thread)].run(config, build.options().work + "/1-extract/" + part.name, path);
+      record = {{"tally", tally.json()}};
+      Build::write_record(path + ".json", part.key, record);
+    }
+    tallies[i] = Tally::from_json(record.at("tally"));
+    part.documents = tallies[i].documents_out;
+    const std::lock_guard lock(build.mutex);
+    ++(done ? build.tasks_kept : build.tasks_done);
+  });
+  std::vector<Tally>& stage = build.tally("clean");
+  uint64_t first = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    stage[parts[i].source].merge(tallies[i]);
+    parts[i].first = first;
+    first += parts[i].documents;
+  }
+}
+
+std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts) {
+  std::vector<RepeatedParagraph> repeated;
+  const int64_t most = build.options().config.paragraph_repeats;
+  if (most == 0) return repeated;
+  ExternalSorter<RepeatedParagraph> sorter(build.folder("3-paragraphs") + "/run", build.options().memory);
+  for (const Part& part : parts) {
+    const MappedFile file(build.options().work + "/2-clean/" + part.name + ".paragraphs");
+    const std::string_view bytes = file.text();
+    size_t at = 0;
+    const auto next = [&] {
+      uint64_t value = 0;
+      if (at + sizeof value > bytes.size()) throw Error(file.path(), "whole records", "a file that is cut");
+      std::memcpy(&value, bytes.data() + at, sizeof value);
+      at += sizeof value;
+      return value;
+    };
+    for (uint64_t d = 0; d < part.documents; ++d)
+      for (uint64_t left = next(); left > 0; --left) sorter.add({next(), part.first + d});
+  }
+  RepeatedParagraph group{};
+  int64_t count = 0;
+  const auto end_group = [&] {
+    if (count > most) repeated.push_back(group);
+  };
+  sorter.finish([&](const RepeatedParagraph& p) {
+    if (count > 0 && p.hash == group.hash) {
+      ++count;
+      return;
+    }
+    end_group();
+    group = p;
+    count = 1;
+  });
+  end_group();
+  return repeated;
+}
+
+}  // namespace sigma::corpus

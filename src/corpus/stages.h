@@ -1,0 +1,96 @@
+// The stages of a corpus build, in their order. Each cuts its work into tasks whose results are files, written whole or
+// not at all, beside a record of what they were made from; a task whose record still holds is not done again. So a run
+// that was killed goes on where it was, and changing one rule repeats what depends on it only. Tasks depend on their
+// number alone, never on threads: the same inputs give the same bytes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/parallel.h"
+#include "corpus/config.h"
+#include "corpus/tally.h"
+#include "text/tokenizer.h"
+
+namespace sigma::corpus {
+
+struct BuildOptions {
+  CorpusConfig config;
+  std::string work;     // everything that is written lies below it
+  std::string version;  // of the program, for the manifest
+  int threads = 0;
+  uint64_t memory = uint64_t{512} << 20;  // for sorting
+  const Tokenizer* tokenizer = nullptr;   // nullptr: no shards
+};
+
+// One file of documents of the first stages.
+struct Part {
+  size_t source = 0;   // of the configuration
+  std::string name;    // "00012-0003": unit and part
+  uint64_t first = 0;  // the number of its first document among all that were cleaned
+  uint64_t documents = 0;
+  std::string key;  // what it was made from
+};
+
+// What the stages share.
+class Build {
+ public:
+  explicit Build(const BuildOptions& options);
+
+  const BuildOptions& options() const { return options_; }
+  ThreadPool& pool() { return pool_; }
+  // WORK/stage, made when it is not there.
+  std::string folder(const std::string& stage);
+  // f(task, thread) for every task, on all threads; the first fault (by task) is thrown when all have stopped.
+  void parallel(const std::string& label, size_t tasks, const std::function<void(size_t task, int thread)>& f);
+  // The record beside a result, when it was made from `key`; otherwise null.
+  static Json record(const std::string& path, const std::string& key);
+  static void write_record(const std::string& path, const std::string& key, Json content);
+  // Sixteen hexadecimal digits of all the texts.
+  static std::string key_of(const std::vector<std::string>& texts);
+
+  // By stage and source: the funnel.
+  std::vector<std::pair<std::string, std::vector<Tally>>> tallies;
+  std::vector<Tally>& tally(const std::string& stage);
+  uint64_t tasks_done = 0, tasks_kept = 0;  // in this run; found done by an earlier one
+  std::mutex mutex;
+
+ private:
+  BuildOptions options_;
+  ThreadPool pool_;
+};
+
+// Paragraphs that stay in one document only: hashes and the number of that document, sorted.
+struct RepeatedParagraph {
+  uint64_t hash, first;
+  bool operator<(const RepeatedParagraph& o) const { return hash != o.hash ? hash < o.hash : first < o.first; }
+};
+
+enum class Verdict : uint8_t { kept, same_text, near_duplicate, contaminated, only_boilerplate };
+struct Decision {
+  Verdict verdict = Verdict::kept;
+  uint64_t other = 0;  // the document that stays instead
+  float similarity = 0;
+};
+
+std::vector<Part> extract_stage(Build& build);
+void clean_stage(Build& build, std::vector<Part>& parts);
+std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts);
+void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<RepeatedParagraph>& repeated);
+std::vector<Decision> duplicate_stage(Build& build, const std::vector<Part>& parts);
+// Documents and shards; returns what the manifest says of them.
+Json pack_stage(Build& build, const std::vector<Part>& parts, const std::vector<RepeatedParagraph>& repeated,
+                const std::vector<Decision>& decisions);
+
+// Takes the paragraphs out of a text that stay in other documents; returns how many.
+uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector<RepeatedParagraph>& repeated);
+// Of every paragraph of 100 bytes or more, each once.
+void paragraph_hashes(std::vector<uint64_t>& out, std::string_view text);
+
+// All of it; the manifest, which is also written to WORK/manifest.json.
+Json build_corpus(const BuildOptions& options);
+
+}  // namespace sigma::corpus

@@ -1,0 +1,160 @@
+#include "corpus/extract.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+namespace sigma::corpus {
+namespace {
+
+bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+
+TEST(ExtractHtml, KeepsWhatIsReadAndDropsFurniture) {
+  const Extracted e =
+      extract_html(R"(<!doctype html><html><head><title>VACUUM  &mdash; manual</title><style>p{}</style></head>
+<body><nav>Prev Next</nav><div class="navheader">Up</div><div class="sphinxsidebar">Search</div>
+<h1>VACUUM<a class="headerlink" href="#">&para;</a></h1>
+<p>Reclaims <b>storage</b>,
+ see <code>df -h</code>.</p>
+<pre>$ vacuum
+  --all</pre>
+<ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul><ol><li>first</li><li>second</li></ol>
+<table><tr><th>name</th><th>size</th></tr><tr><td>a</td><td>1</td></tr></table>
+<dl><dt>-v</dt><dd>verbose</dd></dl>
+<script>var x = "no";</script><footer>Copyright</footer></body></html>)");
+  EXPECT_EQ(e.skip, "");
+  EXPECT_EQ(e.title, "VACUUM — manual");
+  EXPECT_EQ(e.text,
+            "# VACUUM\n\nReclaims storage, see `df -h`.\n\n```\n$ vacuum\n  --all\n```\n\n- one\n  - inner\n- "
+            "two\n\n1. first\n"
+            "2. second\n\nname | size\na | 1\n\n-v\n    verbose\n");
+}
+
+TEST(ExtractHtml, TakesTheMainPart) {
+  EXPECT_EQ(extract_html("<body>menu<main><p>text</p></main>bottom</body>").text, "text\n");
+  EXPECT_EQ(extract_html("<body>menu<div role=main><p>text</p></div></body>").text, "text\n");
+  EXPECT_EQ(extract_html("<body><article>one</article></body>").text, "one\n");
+  EXPECT_EQ(extract_html("<body><article>one</article><article>two</article></body>").text, "one\ntwo\n");
+}
+
+TEST(ExtractHtml, HostilePagesEnd) {
+  std::string deep;
+  for (int i = 0; i < 200000; ++i) deep += "<div>";
+  EXPECT_EQ(extract_html(deep).skip, "html: nested too deeply");
+  std::string paragraphs;  // that end by themselves
+  for (int i = 0; i < 20000; ++i) paragraphs += "<p>x<li>y<td>";
+  EXPECT_EQ(extract_html(paragraphs).skip, "");
+  std::string formatting = "<p>";  // each paragraph opens all of them again
+  for (int i = 0; i < 900; ++i) formatting += "<b class=" + std::to_string(i) + ">";
+  for (int i = 0; i < 2000; ++i) formatting += "</p><p>x";
+  EXPECT_EQ(extract_html(formatting).skip, "html: too large a tree");
+  EXPECT_EQ(extract_html("").skip, "html: no text");
+  EXPECT_EQ(extract_html(std::string("<p>a\0b\xff\xe9</p>", 13)).skip, "");
+}
+
+TEST(ExtractMarkdown, DropsFrontMatterAndMachinery) {
+  const Extracted e = extract_markdown(
+      "---\ntitle: \"Create a VM\"\nms.date: 01/01/2024\n---\n# Create\n<!-- a\ncomment -->\n[!INCLUDE [x](y.md)]\n> "
+      "[!NOTE]\n> Take care.\n"
+      "![picture](a.png)\n```azurecli\naz vm create\n<!-- kept -->\n```\n");
+  EXPECT_EQ(e.title, "Create a VM");
+  EXPECT_EQ(e.text, "# Create\n> NOTE:\n> Take care.\n```azurecli\naz vm create\n<!-- kept -->\n```\n");
+  EXPECT_EQ(extract_markdown("# Only\ntext").title, "Only");
+}
+
+TEST(ExtractRst, RolesDirectivesAndComments) {
+  const Extracted e = extract_rst(
+      "Title\n=====\n\n.. _target:\n\n.. toctree::\n   :maxdepth: 2\n\n   a\n   b\n\nSee :ref:`the guide <guide>` and "
+      "``ls -l`` by :c:func:`open`.\n\n"
+      ".. note::\n\n   Careful.\n\n.. code-block:: sh\n   :linenos:\n\n   $ ls\n\n.. function:: f(x)\n\n   Does "
+      "it::\n\n     y = f(x)\n");
+  EXPECT_EQ(e.title, "Title");
+  EXPECT_TRUE(has(e.text, "See the guide and `ls -l` by `open`.")) << e.text;
+  EXPECT_TRUE(has(e.text, "Note:\n\n   Careful.")) << e.text;
+  EXPECT_TRUE(has(e.text, "   $ ls")) << e.text;
+  EXPECT_TRUE(has(e.text, "f(x)\n\n   Does it:\n")) << e.text;
+  EXPECT_FALSE(has(e.text, "toctree") || has(e.text, "maxdepth") || has(e.text, "   a\n") || has(e.text, "linenos") ||
+               has(e.text, "_target"))
+      << e.text;
+}
+
+TEST(ExtractInfo, NodesWithoutMenusAndTables) {
+  const Extracted e = extract_info(
+      "This is sed.info, produced by makeinfo.\n\nSTART-INFO-DIR-ENTRY\n* sed: "
+      "(sed).\nEND-INFO-DIR-ENTRY\n\n\x1f\nFile: sed.info,  Node: Top,  Up: (dir)\n\nGNU sed\n*******\n\n"
+      "* Menu:\n\n* Intro::   what\n* Usage::\n\n\x1f\nFile: sed.info,  Node: Intro,  Up: Top\n\nA stream "
+      "editor.\n\n\x1f\nTag Table:\nNode: Top\x7f"
+      "12\n");
+  EXPECT_EQ(e.title, "GNU sed");
+  EXPECT_TRUE(has(e.text, "A stream editor."));
+  EXPECT_FALSE(has(e.text, "Menu") || has(e.text, "Intro::") || has(e.text, "Node:") || has(e.text, "Tag Table") ||
+               has(e.text, "START-INFO"))
+      << e.text;
+}
+
+TEST(ExtractTexinfo, CommandsBecomeText) {
+  const Extracted e = extract_texinfo(
+      "\\input texinfo\n@settitle The @code{x} manual\n@copying\nno\n@end copying\n@node Top\n@chapter Using "
+      "@command{x}\n@cindex use\n"
+      "Run @code{x @var{file}} at user@@host.\n@itemize\n@item one\n@end itemize\n@example\n$ x\n@end "
+      "example\n@bye\nnever\n");
+  EXPECT_EQ(e.title, "The `x` manual");
+  EXPECT_TRUE(has(e.text, "# Using `x`\nRun `x file` at user@host.\n- one\n```\n$ x\n```\n")) << e.text;
+  EXPECT_FALSE(has(e.text, "never") || has(e.text, "no\n") || has(e.text, "Top"));
+}
+
+TEST(ExtractLatex, BodyWithoutMachinery) {
+  const Extracted e = extract_latex(R"(\documentclass{article} % a comment
+\title{On \emph{Caches}}
+\begin{document}
+\maketitle
+\section{Introduction}\label{s}
+We follow~\cite{a,b} 50\% of ``systems''.
+\begin{itemize}\item one \item \textbf{two}\end{itemize}
+\begin{equation} x = y^2 \end{equation}
+\begin{figure}\caption{gone}\end{figure}
+Inline $a_i$ stays.
+\begin{thebibliography}{9}\bibitem{a} gone\end{thebibliography}
+\end{document} gone)");
+  EXPECT_EQ(e.title, "On \\emph{Caches}");
+  EXPECT_TRUE(has(e.text, "# Introduction\n\n\nWe follow 50% of \"systems\".")) << e.text;
+  EXPECT_TRUE(has(e.text, "- one \n- two")) << e.text;
+  EXPECT_TRUE(has(e.text, "x = y^2") && has(e.text, "$a_i$")) << e.text;
+  EXPECT_FALSE(has(e.text, "gone") || has(e.text, "cite")) << e.text;
+  EXPECT_EQ(extract_latex("\\begin{document}\\begin{figure}").skip, "latex: no text");
+}
+
+TEST(ExtractMan, RendersPlainText) {
+  if (std::system("command -v mandoc >/dev/null") != 0) GTEST_SKIP() << "mandoc is not installed";
+  const Extracted e =
+      extract_man(".TH LS 1\n.SH NAME\nls \\- list \\fBdirectory\\fP contents\n.SH OPTIONS\n.TP\n.B \\-a\nall\n");
+  EXPECT_EQ(e.title, "LS(1)");
+  EXPECT_TRUE(has(e.text, "ls - list directory contents")) << e.text;
+  EXPECT_TRUE(has(e.text, "-a")) << e.text;
+  EXPECT_EQ(extract_man(".so man1/ls.1\n").skip, "man: another name of a page");
+  EXPECT_EQ(extract_man("").skip, "man: no text");
+}
+
+TEST(ExtractPlain, TitleAndBinary) {
+  EXPECT_EQ(extract_plain("\n=====\nThe title\n=====\ntext").title, "The title");
+  EXPECT_EQ(extract_plain(std::string("ELF\0\1", 5)).skip, "plain: binary");
+  EXPECT_EQ(extract_plain(std::string("\xff\xfeh\0i\0", 6)).text, "hi");
+  EXPECT_EQ(extract_plain("caf\xe9 \x93quoted\x94").text, "café “quoted”");
+}
+
+TEST(Form, ByName) {
+  const auto is = [](std::string_view path, Form form) { return form_of(path) == form; };
+  EXPECT_TRUE(is("usr/share/man/man1/ls.1.gz", Form::man));
+  EXPECT_TRUE(is("usr/share/man/man3/open.3posix.gz", Form::man));
+  EXPECT_TRUE(is("doc/html/a.html", Form::html));
+  EXPECT_TRUE(is("doc/_sources/a.rst.txt.gz", Form::rst));
+  EXPECT_TRUE(is("doc/README", Form::plain));
+  EXPECT_TRUE(is("doc/README.md", Form::markdown));
+  EXPECT_FALSE(form_of("doc/logo.png").has_value());
+  EXPECT_FALSE(form_of("doc/script.js").has_value());
+  EXPECT_EQ(file_stem("html/postconf.5.html.gz"), "postconf.5");
+  EXPECT_EQ(file_stem("man5/postconf.5.gz"), "postconf.5");
+}
+
+}  // namespace
+}  // namespace sigma::corpus
