@@ -156,6 +156,32 @@ std::vector<TomlTable> TomlTable::tables(const std::string& key) {
   return out;
 }
 
+std::vector<TomlTable> TomlTable::records(const std::string& key, const std::string& name) {
+  const toml::node* node = impl_->find(key);
+  std::vector<TomlTable> out;
+  const auto add = [&](const toml::node& element) {
+    if (!element.is_table() && !element.is_string())
+      throw Error(where(key), "texts and tables for " + key, type_name(element));
+    auto impl = std::make_unique<Impl>();
+    impl->file = impl_->file;
+    if (element.is_table()) {
+      impl->root = impl_->root;
+      impl->table = element.as_table();
+    } else {
+      impl->root = std::make_shared<const toml::table>(toml::table{{name, element.as_string()->get()}});
+      impl->table = impl->root.get();
+    }
+    out.push_back(TomlTable(std::move(impl)));
+  };
+  if (node == nullptr) return out;
+  if (!node->is_array()) {
+    add(*node);
+    return out;
+  }
+  for (const toml::node& element : *node->as_array()) add(element);
+  return out;
+}
+
 std::vector<std::string> TomlTable::keys() {
   std::vector<std::string> out;
   for (const auto& [key, value] : *impl_->table) out.emplace_back(key.str());

@@ -31,7 +31,9 @@ class TomlTable {
   std::string word(const std::string& key, const std::string& fallback, const std::vector<std::string>& allowed);
   TomlTable table(const std::string& key);                // absent: an empty table
   std::vector<TomlTable> tables(const std::string& key);  // [[key]], in order
-  std::vector<std::string> keys();                        // all of them, in order of the alphabet
+  // An array of tables and texts, or one text; a text stands for a table that has nothing but this `name`.
+  std::vector<TomlTable> records(const std::string& key, const std::string& name);
+  std::vector<std::string> keys();  // all of them, in order of the alphabet
 
   // Error that names the first key nobody asked for.
   void finish() const;

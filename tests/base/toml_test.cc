@@ -18,6 +18,21 @@ std::string fault(const std::string& text, const std::function<void(TomlTable&)>
   return "none";
 }
 
+TEST(Toml, ATextStandsForARecord) {
+  TomlTable t = TomlTable::parse(R"(parts = ["a", { path = "b", weight = 2 }]
+one = "c"
+bad = [1])",
+                                 "c.toml");
+  std::vector<TomlTable> parts = t.records("parts", "path");
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[0].text("path", ""), "a");
+  EXPECT_EQ(parts[1].text("path", ""), "b");
+  EXPECT_EQ(parts[1].integer("weight", 1, 0, 9), 2);
+  EXPECT_EQ(t.records("one", "path").at(0).text("path", ""), "c");
+  EXPECT_TRUE(t.records("none", "path").empty());
+  EXPECT_THROW(t.records("bad", "path"), Error);
+}
+
 TEST(Toml, ReadsEveryKindOfValue) {
   TomlTable t = TomlTable::parse(R"(
 name = "a"

@@ -132,11 +132,10 @@ batch_tokens = 128
 
 TEST(RunConfig, UnknownKeysAreNamedWithTheNearestKnownOne) {
   EXPECT_EQ(refusal("micro_bach = 1\n" + kPlain),
-            "[/runs/run.toml line 1] expected a known key (the nearest is micro_batch), found micro_bach");
+            "[/runs/run.toml:1] expected a known key such as micro_batch, found micro_bach");
   EXPECT_EQ(refusal(kPlain + "lerning_rates = 1\n"),
-            "[/runs/run.toml line 12] expected a known key (the nearest is phase.learning_rate), found "
-            "phase.lerning_rates");
-  EXPECT_NE(refusal(kPlain + "[optimizer]\nclip = 1\n").find("the nearest is optimiser"), std::string::npos);
+            "[/runs/run.toml:12] expected a known key such as learning_rate, found lerning_rates");
+  EXPECT_NE(refusal(kPlain + "[optimizer]\nclip = 1\n").find("such as optimiser"), std::string::npos);
 }
 
 TEST(RunConfig, SaysWhereAndWhatWasExpected) {
@@ -146,22 +145,22 @@ TEST(RunConfig, SaysWhereAndWhatWasExpected) {
     return refusal(text);
   };
   EXPECT_EQ(refusal(kPlain), "accepted");
-  EXPECT_NE(with("context = 64", "context = \"64\"").find("line 4] expected context = a whole number"),
+  EXPECT_NE(with("context = 64", "context = \"64\"").find(":4] expected a whole number for context"),
             std::string::npos);
   EXPECT_NE(with("context = 64", "context = 0").find("found 0"), std::string::npos);
   EXPECT_NE(with("batch_tokens = 256", "batch_tokens = 250").find("whole rows of 64 tokens"), std::string::npos);
-  EXPECT_NE(with("tokens = 100_000", "").find("a key phase.tokens"), std::string::npos);
+  EXPECT_NE(with("tokens = 100_000", "").find("a key tokens"), std::string::npos);
   EXPECT_NE(with("out = \"out\"", "").find("a key out"), std::string::npos);
-  EXPECT_NE(with("[[phase]]", "[phase]").find("at least one [[phase]]"), std::string::npos);
-  EXPECT_NE(with("seed = 7", "precision = \"f16\"").find("one of \"bf16\", \"f32\""), std::string::npos);
-  EXPECT_NE(with("seed = 7", "seed = ").find("line 5] expected valid TOML"), std::string::npos);
-  EXPECT_NE(with("learning_rate = 1e-3", "learning_rate = nan").find("a number between"), std::string::npos);
+  EXPECT_NE(with("[[phase]]", "[phase]").find("tables [[phase]]"), std::string::npos);
+  EXPECT_NE(with("seed = 7", "precision = \"f16\"").find("one of bf16, f32"), std::string::npos);
+  EXPECT_NE(with("seed = 7", "seed = ").find(":5] expected valid TOML"), std::string::npos);
+  EXPECT_NE(with("learning_rate = 1e-3", "learning_rate = nan").find("learning_rate from 0 to 10"), std::string::npos);
   EXPECT_NE(with("learning_rate = 1e-3", "learning_rate = 1e-3\nfinal_learning_rate = 1e-4").find("found constant"),
             std::string::npos);
   EXPECT_NE(with("batch_tokens = 256", "batch_tokens = 256\nbatch_tokens_end = 384").find("a multiple of batch_tokens"),
             std::string::npos);
   EXPECT_NE(refusal(kPlain + "[validation]\nevery_steps = 3\n").find("validation.share above 0"), std::string::npos);
-  EXPECT_NE(with("data = \"shards\"", "data = []").find("at least one path"), std::string::npos);
+  EXPECT_NE(with("data = \"shards\"", "data = []").find("a list of paths"), std::string::npos);
 }
 
 }  // namespace
