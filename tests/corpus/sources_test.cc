@@ -86,6 +86,18 @@ TEST_F(Sources, StackExchange) {
                                                  {"stack_exchange: no answer that anyone found good", 1}}));
 }
 
+TEST_F(Sources, StackExchangeIn7z) {
+  const std::string archive = read_file(std::string(SIGMA_TEST_DATA) + "/corpus/posts.7z");
+  const Read r = read("stack_exchange", write("a.7z", archive));
+  ASSERT_EQ(r.documents.size(), 1u);
+  EXPECT_EQ(r.documents[0].text, "# Port\n\nWhich port?\n\n## Accepted answer\n\n5432\n");
+  for (const size_t size : {size_t{10}, archive.size() / 2, archive.size() - 1}) {
+    const Read cut = read("stack_exchange", write("cut.7z", archive.substr(0, size)));
+    EXPECT_TRUE(cut.documents.empty());
+    EXPECT_EQ(cut.skips.at("a damaged input"), 1) << size;
+  }
+}
+
 TEST_F(Sources, StackExchangeCutAndBombs) {
   const std::string cut = write("Posts.xml", kPosts.substr(0, kPosts.size() - 250));  // within a row
   const Read r = read("stack_exchange", cut);
