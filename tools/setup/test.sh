@@ -105,7 +105,7 @@ aarch64() {
 
 fuzz() {
   build debug-asan-ubsan || return
-  tests fuzz debug-asan-ubsan -L fuzz
+  tests fuzz debug-asan-ubsan -L fuzz -j $((4 * jobs))  # each runs for a minute, whatever its share of a processor
 }
 
 tidy() {
