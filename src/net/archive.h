@@ -15,8 +15,8 @@ namespace sigma {
 void extract_member(const std::string& archive, const std::string& member, uint64_t size,
                     const std::function<void(std::string_view)>& sink);
 
-// Reads tar, zip, 7z, ar (.deb) and the like, or one compressed file, in order and in bounded memory. Nothing is written
-// anywhere: a member's path is a name, wherever it points.
+// Reads tar, zip, 7z, ar (.deb) and the like, or one compressed file, in order and in bounded memory. Nothing is
+// written anywhere: a member's path is a name, wherever it points.
 class ArchiveReader {
  public:
   enum class Content : uint8_t { members, one_file };  // one_file: the bytes of a compressed file (or of a plain one)
