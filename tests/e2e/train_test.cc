@@ -236,7 +236,8 @@ std::optional<CommandResult> run_processes(int count, const std::string& run, co
   if (std::system("command -v mpirun > /dev/null 2>&1") != 0) return std::nullopt;
   const std::string command = fmt::format(
       "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none "
-      "OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 mpirun -n {} --oversubscribe '{}' train '{}' "
+      "OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=report_bugs=0 mpirun -n {} "
+      "--oversubscribe '{}' train '{}' "
       "--threads 1 --json > '{}/stdout' 2> '{}/stderr'",
       count, SIGMA_BINARY, run, scratch, scratch);
   const int status = std::system(command.c_str());
