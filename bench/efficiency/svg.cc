@@ -59,8 +59,8 @@ struct Axis {
 
 // The smallest and largest of what is drawn, with room around.
 Axis axis_over(const std::vector<double>& values, bool logarithmic) {
+  if (values.empty()) return {.low = 1, .high = 2, .logarithmic = logarithmic};
   Axis axis{.logarithmic = logarithmic};
-  if (values.empty()) return axis;
   axis.low = *std::min_element(values.begin(), values.end());
   axis.high = *std::max_element(values.begin(), values.end());
   if (logarithmic) {

@@ -168,7 +168,7 @@ TEST_F(Train, SaysWhatIsWrongInOneLine) {
     EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1) << result.err;
     for (const std::string& word : words) EXPECT_NE(line.find(word), std::string::npos) << word << " in " << result.err;
   };
-  expect(run_file("a", "micro_bach = 2"), {"a.toml line 6", "the nearest is micro_batch", "micro_bach"});
+  expect(run_file("a", "micro_bach = 2"), {"a.toml:6", "such as micro_batch", "micro_bach"});
   expect(run_file("b", "tokenizer = \"nowhere\""), {"nowhere"});
   expect(folder.path("none.toml"), {"none.toml"});
   // Other tokens under the same name.
@@ -260,7 +260,9 @@ TEST_F(Train, SeveralProcessesLoseWhatOneLoses) {
       for (const char* key : {"loss", "validation_loss", "gradient_norm"})
         if (one[i].contains(key)) {
           const double expected = one[i][key].get<double>();
-          EXPECT_NEAR(many[i][key].get<double>(), expected, 1e-5 * expected) << key << " of line " << i << ", " << name;
+          // Sums are taken in another order; losses stay closer than what their gradients are.
+          const double tolerance = (key == std::string("gradient_norm") ? 1e-4 : 1e-5) * expected;
+          EXPECT_NEAR(many[i][key].get<double>(), expected, tolerance) << key << " of line " << i << ", " << name;
         }
     // docs/scaling.md: what each process sends in a step of one pass.
     if (zero == 1) {
