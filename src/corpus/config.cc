@@ -64,6 +64,7 @@ FilterConfig read_filters(TomlTable t) {
   f.max_longest_run = t.number("max_longest_run", f.max_longest_run, 0, 1);
   f.max_replacement = t.number("max_replacement", f.max_replacement, 0, 1);
   f.min_function_words = t.integer("min_function_words", f.min_function_words, 0, 8);
+  f.max_foreign = t.number("max_foreign", f.max_foreign, 0, 1);
   f.min_english = t.number("min_english", f.min_english, 0, 1);
   t.finish();
   return f;
@@ -158,6 +159,7 @@ Json config_json(const CorpusConfig& c) {
             {"max_longest_run", f.max_longest_run},
             {"max_replacement", f.max_replacement},
             {"min_function_words", f.min_function_words},
+            {"max_foreign", f.max_foreign},
             {"min_english", f.min_english}}},
           {"cleaning", {{"mask_personal", c.mask_personal}}},
           {"duplicates", {{"jaccard", c.jaccard}, {"paragraph_repeats", c.paragraph_repeats}}},

@@ -1,9 +1,10 @@
-// Manual pages by mandoc, a child process: its input and output are pipes, its time and output are bounded.
+// Manual pages by mandoc, a child process that reads and writes through sockets; its time and output are bounded.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,10 +27,12 @@ constexpr rlim_t kProcessorSeconds = 10;
 // a page gives must not depend on how busy the machine is.
 constexpr std::chrono::minutes kPatience{30};
 
+// Sockets, not a pipe: writing to a child that is gone can then be an error instead of a signal.
 struct Pipe {
   int ends[2] = {-1, -1};  // to read, to write
   Pipe() {
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw Stop("mandoc", "a pipe to it", std::generic_category().message(errno));
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+      throw Stop("mandoc", "a pipe to it", std::generic_category().message(errno));
   }
   ~Pipe() { close(0), close(1); }
   Pipe(const Pipe&) = delete;
@@ -97,7 +100,7 @@ class Mandoc {
   // Writes some of the page; false when all is written or nobody reads.
   static_assert(EAGAIN == EWOULDBLOCK);
   bool feed(std::string_view& page) {
-    const ssize_t put = ::write(in_.ends[1], page.data(), page.size());
+    const ssize_t put = ::send(in_.ends[1], page.data(), page.size(), MSG_NOSIGNAL);
     if (put < 0) return errno == EAGAIN || errno == EINTR;
     page.remove_prefix(static_cast<size_t>(put));
     return !page.empty();

@@ -35,13 +35,20 @@ class Measurer::Seen {
 
 namespace {
 
-enum Kind : uint8_t { kOther = 0, kSpace = 1, kLetterKind = 2 };
+enum Kind : uint8_t { kOther, kSpace, kLetter, kForeign, kInside };
+// By the byte a character begins with: signs, box drawings and the like (U+0080..U+00BF, U+2000..U+2FFF) are no
+// letters; kInside are the bytes that follow.
 constexpr std::array<uint8_t, 256> kKinds = [] {
   std::array<uint8_t, 256> table{};
   for (int c = 0; c < 256; ++c) {
-    const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c >= 0x80;
+    const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
     const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    table[static_cast<size_t>(c)] = space ? kSpace : letter ? kLetterKind : kOther;
+    const bool foreign = c >= 0xc3 && c != 0xe2;
+    table[static_cast<size_t>(c)] = space                   ? kSpace
+                                    : letter                ? kLetter
+                                    : foreign               ? kForeign
+                                    : c >= 0x80 && c < 0xc0 ? kInside
+                                                            : kOther;
   }
   return table;
 }();
@@ -137,28 +144,30 @@ void Measurer::measure_lines(Measures& m, std::string_view text) {
 }
 
 void Measurer::measure_words(Measures& m, std::string_view text) {
-  uint64_t letters = 0, solid = 0, runs = 0, run = 0, longest = 0;
+  std::array<uint64_t, 5> kinds{};
+  uint64_t runs = 0, run = 0, longest = 0;
   for (const char c : text) {
     const uint8_t kind = kKinds[static_cast<unsigned char>(c)];
-    if (kind == kSpace) {
-      longest = std::max(longest, run);
-      runs += run > 0 ? 1 : 0;
-      run = 0;
+    ++kinds[kind];
+    if (kind != kSpace) {
+      ++run;
       continue;
     }
-    ++run;
-    ++solid;
-    letters += kind == kLetterKind ? 1 : 0;
+    longest = std::max(longest, run);
+    runs += run > 0 ? 1 : 0;
+    run = 0;
   }
   longest = std::max(longest, run);
   runs += run > 0 ? 1 : 0;
   m.words = runs;
   if (runs == 0) return;
+  const auto characters = static_cast<double>(std::max<uint64_t>(1, kinds[kOther] + kinds[kLetter] + kinds[kForeign]));
   uint64_t bad = 0;
   for (size_t at = text.find("\xef\xbf\xbd"); at != std::string_view::npos; at = text.find("\xef\xbf\xbd", at + 3))
     ++bad;
-  m.mean_word = static_cast<double>(solid) / static_cast<double>(runs);
-  m.letters = static_cast<double>(letters) / static_cast<double>(solid);
+  m.mean_word = characters / static_cast<double>(runs);
+  m.letters = static_cast<double>(kinds[kLetter] + kinds[kForeign]) / characters;
+  m.foreign = static_cast<double>(kinds[kForeign]) / characters;
   m.longest_run = static_cast<double>(longest) / static_cast<double>(text.size());
   m.replacement = static_cast<double>(bad) / static_cast<double>(text.size());
   m.line_words = static_cast<double>(runs) / static_cast<double>(std::max<uint64_t>(1, m.lines));
@@ -204,7 +213,8 @@ std::string_view refusal(const Measures& m, const FilterConfig& c) {
   if (words > c.max_words) return "too long";
   if (m.replacement > c.max_replacement) return "unreadable characters";
   if (m.longest_run > c.max_longest_run) return "encoded data";
-  if (m.english < c.min_english || m.function_words < c.min_function_words) return "not English prose";
+  if (m.english < c.min_english || m.function_words < c.min_function_words || m.foreign > c.max_foreign)
+    return "not English prose";
   if (m.mean_word < c.min_mean_word || m.mean_word > c.max_mean_word) return "word length";
   if (m.letters < c.min_letters) return "few letters";
   if (m.bullets > c.max_bullets && m.line_words < 6) return "a list of links";

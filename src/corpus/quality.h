@@ -11,8 +11,9 @@ namespace sigma::corpus {
 
 struct Measures {
   uint64_t bytes = 0, words = 0, lines = 0;
-  double mean_word = 0;             // bytes
+  double mean_word = 0;             // characters
   double letters = 0;               // share of letters in what is not white space
+  double foreign = 0;               // share of letters beyond ASCII in the same
   double duplicate_lines = 0;       // share of bytes in lines that came before
   double duplicate_paragraphs = 0;  // the same of paragraphs
   double duplicate_ngrams = 0;      // share of words that lie in a 10-gram of words that came before
@@ -29,13 +30,14 @@ struct Measures {
 struct FilterConfig {
   int64_t min_words = 40, max_words = 3'000'000;
   double min_mean_word = 2.0, max_mean_word = 14;
-  double min_letters = 0.45;
-  double max_duplicate_lines = 0.5, max_duplicate_paragraphs = 0.5, max_duplicate_ngrams = 0.6;
+  double min_letters = 0.3;
+  double max_duplicate_lines = 0.5, max_duplicate_paragraphs = 0.5, max_duplicate_ngrams = 0.75;
   double max_bullets = 0.9;  // with fewer than 6 words a line: a list of links
   double max_ellipses = 0.3;
   double max_longest_run = 0.2;
   double max_replacement = 0.002;
-  int64_t min_function_words = 2;
+  int64_t min_function_words = 1;
+  double max_foreign = 0.2;
   double min_english = 0.06;  // share of the most common English words; 0: any language
 };
 

@@ -87,7 +87,13 @@ const SourceKind& source_kind(const std::string& name, const std::string& where)
 std::vector<Unit> list_units(const SourceConfig& config) {
   const SourceKind& kind = source_kind(config.kind, config.name);
   std::vector<Found> files;
-  for (const std::string& path : config.paths) search(files, kind, path);
+  for (const std::string& path : config.paths) {
+    try {
+      search(files, kind, path);
+    } catch (const fs::filesystem_error& e) {
+      throw Error(path, "a folder that can be read", e.code().message());
+    }
+  }
   std::vector<Unit> units;
   for (Found& file : files) {
     const bool joins = kind.batches && !units.empty() && units.back().base == file.base &&

@@ -1,6 +1,8 @@
 // Whole builds of a small corpus: planted documents are found, nothing is lost on the way, and the bytes do not depend
 // on threads or on how often the build was killed.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -184,7 +186,7 @@ TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
       }
       ::_exit(0);
     }
-    ::usleep(static_cast<useconds_t>(1000 * (attempt + 1)));
+    ::usleep(static_cast<useconds_t>(3000 * (attempt + 1)));
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -214,15 +216,12 @@ TEST_F(CorpusBuild, FinishedWorkIsNotRepeated) {
 
 TEST_F(CorpusBuild, OneBuildAtATime) {
   fs::create_directories(folder_.path("work"));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    build_corpus(options("work", 1));
-    ::_exit(0);
-  }
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  EXPECT_EQ(WEXITSTATUS(status), 0);
-  build_corpus(options("work", 1));  // the lock went with its holder
+  const int lock = ::open(folder_.path("work/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_GE(lock, 0);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  EXPECT_THROW(build_corpus(options("work", 1)), Error);
+  ::close(lock);
+  build_corpus(options("work", 1));
 }
 
 TEST_F(CorpusBuild, DiskFull) {

@@ -3,6 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "support/temp_folder.h"
 
 namespace sigma::corpus {
 namespace {
@@ -133,6 +138,19 @@ TEST(ExtractMan, RendersPlainText) {
   EXPECT_TRUE(has(e.text, "-a")) << e.text;
   EXPECT_EQ(extract_man(".so man1/ls.1\n").skip, "man: another name of a page");
   EXPECT_EQ(extract_man("").skip, "man: no text");
+}
+
+// A renderer that dies before it has read its page must not take the program along.
+TEST(ExtractMan, ChildThatDies) {
+  const test::TempFolder folder;
+  write_file(folder.path("mandoc"), "#!/bin/sh\nkill -9 $$\n");
+  std::filesystem::permissions(folder.path("mandoc"), std::filesystem::perms::owner_all);
+  const std::string before = std::getenv("PATH") != nullptr ? std::getenv("PATH") : "";
+  ::setenv("PATH", (folder.path() + ":" + before).c_str(), 1);
+  EXPECT_EQ(extract_man(".TH A 1\n" + std::string(4 << 20, 'x')).skip, "man: mandoc crashed or took 10 seconds");
+  ::setenv("PATH", "/nonexistent", 1);
+  EXPECT_THROW(extract_man(".TH A 1\n"), Error);
+  ::setenv("PATH", before.c_str(), 1);
 }
 
 TEST(ExtractPlain, TitleAndBinary) {
