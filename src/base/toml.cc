@@ -1,5 +1,8 @@
 #include "base/toml.h"
 
+// The library assumes things of its input that input can break, an error being told right after: nothing is assumed.
+#undef NDEBUG
+#define TOML_ASSERT(expr) static_assert(true)
 #include <toml++/toml.h>
 #include <algorithm>
 #include <set>
@@ -50,6 +53,12 @@ std::string type_name(const toml::node& node) {
 }  // namespace
 
 TomlTable TomlTable::parse(std::string_view text, const std::string& where) {
+  const auto forbidden = [](char c) {
+    return (static_cast<unsigned char>(c) < 32 && c != '\t' && c != '\n' && c != '\r') || c == 127;
+  };
+  if (const auto at = std::find_if(text.begin(), text.end(), forbidden); at != text.end())
+    throw Error(fmt::format("{}:{}", where, 1 + std::count(text.begin(), at, '\n')), "valid TOML",
+                fmt::format("the control character {}", static_cast<int>(*at)));
   try {
     auto impl = std::make_unique<Impl>();
     impl->root = std::make_shared<const toml::table>(toml::parse(text, std::string_view(where)));

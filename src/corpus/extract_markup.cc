@@ -113,7 +113,7 @@ Extracted extract_plain(std::string_view bytes) {
   std::string_view rest = result.text;
   while (!rest.empty() && result.title.empty()) {
     const std::string_view line = trim(take_line(rest));
-    if (!line.empty() && !is_rule(line)) result.title = line.substr(0, 120);
+    if (!line.empty() && !is_rule(line)) result.title = start_of(line, 120);
   }
   if (is_blank(result.text)) result.skip = "plain: no text";
   return result;
@@ -348,7 +348,8 @@ void texinfo_inline(std::string& out, std::string_view line) {
     }
     size_t end = i + 1;
     while (end < line.size() && std::isalpha(static_cast<unsigned char>(line[end])) != 0) ++end;
-    if (end == i + 1) {  // @@ @{ @} @* @: ...
+    if (end == i + 1 && static_cast<unsigned char>(line[end]) >= 0x80) continue;  // not a command
+    if (end == i + 1) {                                                           // @@ @{ @} @* @: ...
       if (line[end] == '@' || line[end] == '{' || line[end] == '}') out += line[end];
       i = end;
       continue;

@@ -18,6 +18,11 @@ std::string fault(const std::string& text, const std::function<void(TomlTable&)>
   return "none";
 }
 
+TEST(Toml, NoControlCharacters) {
+  EXPECT_EQ(fault(std::string("a = 1\n[\0b]", 10), [](TomlTable&) {}),
+            "[c.toml:2] expected valid TOML, found the control character 0");
+}
+
 TEST(Toml, ATextStandsForARecord) {
   TomlTable t = TomlTable::parse(R"(parts = ["a", { path = "b", weight = 2 }]
 one = "c"
