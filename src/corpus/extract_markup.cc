@@ -113,7 +113,7 @@ Extracted extract_plain(std::string_view bytes) {
   std::string_view rest = result.text;
   while (!rest.empty() && result.title.empty()) {
     const std::string_view line = trim(take_line(rest));
-    if (!line.empty() && !is_rule(line)) result.title = line.substr(0, 120);
+    if (!line.empty() && !is_rule(line)) result.title = cut_text(line, 120);
   }
   if (is_blank(result.text)) result.skip = "plain: no text";
   return result;

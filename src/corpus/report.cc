@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "corpus/tally.h"
+#include "corpus/text_util.h"
 
 namespace sigma::corpus {
 
@@ -194,7 +195,7 @@ void add_drops(std::string& out, const std::vector<Stage>& stages) {
     for (const auto& [reason, drop] : drops)
       out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>", escape(stage.name),
                          escape(reason), grouped(drop.documents), drop.bytes == 0 ? "" : megabytes(drop.bytes),
-                         bar(ratio(drop.documents, whole), "drop"), escape(drop.example.substr(0, 90)));
+                         bar(ratio(drop.documents, whole), "drop"), escape(cut_text(drop.example, 90)));
   }
   out += "</table>";
 }

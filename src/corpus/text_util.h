@@ -35,6 +35,8 @@ class LineReader {
 std::string lower_ascii(std::string_view text);
 std::string_view trim(std::string_view text);  // without ASCII white space at both ends
 bool is_blank(std::string_view line);
+// The start of UTF-8 text, at most `most` bytes, cut between characters.
+std::string_view cut_text(std::string_view text, size_t most);
 // The next line of `rest`, which loses it and its line feed.
 std::string_view take_line(std::string_view& rest);
 bool contains_ignoring_case(std::string_view text, std::string_view lower_case_needle);
