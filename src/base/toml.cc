@@ -10,6 +10,16 @@
 #include "base/error.h"
 #include "base/file.h"
 
+// The library's parser asserts what some texts break ("[%]"), and in a release build takes it for impossible. Here it
+// is a fault of the text like any other.
+namespace {
+struct TomlFault {};
+[[noreturn]] void toml_fault() { throw TomlFault(); }
+}  // namespace
+#undef NDEBUG
+#define TOML_ASSERT(condition) (static_cast<bool>(condition) ? static_cast<void>(0) : ::toml_fault())
+#include <toml++/toml.h>
+
 namespace sigma {
 
 struct TomlTable::Impl {
@@ -65,6 +75,8 @@ TomlTable TomlTable::parse(std::string_view text, const std::string& where) {
     impl->table = impl->root.get();
     impl->file = where;
     return TomlTable(std::move(impl));
+  } catch (const TomlFault&) {
+    throw Error(where, "valid TOML", "a fault in the name of a key or table");
   } catch (const toml::parse_error& e) {
     throw Error(fmt::format("{}:{}", where, e.source().begin.line), "valid TOML", printable(e.description(), 200));
   }

@@ -59,10 +59,7 @@ class PartSink : public Sink {
  private:
   static void tidy(std::string& text) {
     if (!unicode::is_utf8(text)) text = to_utf8(text);
-    if (text.size() <= kLongestName) return;
-    size_t end = kLongestName;
-    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-    text.resize(end);
+    text.resize(cut_text(text, kLongestName).size());
   }
   void finish_part() {
     writer_->commit();

@@ -11,17 +11,10 @@ namespace {
 
 constexpr size_t kExcerpt = 1500;
 
-// The start of a text, cut between characters.
-std::string excerpt(std::string_view text) {
-  size_t end = std::min(text.size(), kExcerpt);
-  while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return std::string(text.substr(0, end));
-}
-
 void offer(std::vector<Sample>& samples, size_t most, const Document& d, const std::string& note) {
   const uint64_t rank = hash_bytes(d.id, hash_bytes(d.source)) >> 12;  // exact in any JSON reader
   if (samples.size() == most && samples.back().rank <= rank) return;
-  Sample sample{rank, d.id, d.title, d.category, excerpt(d.text), note};
+  Sample sample{rank, d.id, d.title, d.category, std::string(cut_text(d.text, kExcerpt)), note};
   const auto at = std::upper_bound(samples.begin(), samples.end(), sample,
                                    [](const Sample& a, const Sample& b) { return a.rank < b.rank; });
   samples.insert(at, std::move(sample));

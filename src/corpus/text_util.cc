@@ -117,6 +117,12 @@ std::string_view start_of(std::string_view text, size_t most) {
 
 bool is_blank(std::string_view line) { return std::all_of(line.begin(), line.end(), is_space); }
 
+std::string_view cut_text(std::string_view text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
+  return text.substr(0, most);
+}
+
 std::string_view take_line(std::string_view& rest) {
   const size_t end = rest.find('\n');
   const std::string_view line = rest.substr(0, end);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "base/error.h"
 
 namespace sigma {
@@ -88,6 +90,8 @@ TEST(Toml, FaultsNameTheLine) {
                   }),
             "[c.toml:1] expected mode to be one of fast, slow, found fats");
   EXPECT_TRUE(fault("a = 1\nb = \n", [](TomlTable&) {}).starts_with("[c.toml:2] expected valid TOML, found "));
+  for (const std::string name : {"[%]", "[[%]]", "[=]", "[a.%]", "[\x01]", "%", "a.%=1", "a={%=1}", "[", "[[", "a=["})
+    EXPECT_NE(fault(name + "\n", [](TomlTable&) {}).find("expected valid TOML, found "), std::string::npos) << name;
   EXPECT_EQ(fault("list = ['a', 1]\n", [](TomlTable& t) { t.texts("list"); }),
             "[c.toml:1] expected an array of texts for list, found a whole number in it");
 }

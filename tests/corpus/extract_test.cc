@@ -155,6 +155,9 @@ TEST(ExtractMan, ChildThatDies) {
 
 TEST(ExtractPlain, TitleAndBinary) {
   EXPECT_EQ(extract_plain("\n=====\nThe title\n=====\ntext").title, "The title");
+  std::string accents;  // a title is cut between characters
+  for (int i = 0; i < 100; ++i) accents += "\u00e9";
+  EXPECT_EQ(extract_plain("x" + accents).title.size(), 119u);
   EXPECT_EQ(extract_plain(std::string("ELF\0\1", 5)).skip, "plain: binary");
   EXPECT_EQ(extract_plain(std::string("\xff\xfeh\0i\0", 6)).text, "hi");
   EXPECT_EQ(extract_plain("caf\xe9 \x93quoted\x94").text, "café “quoted”");

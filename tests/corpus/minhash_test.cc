@@ -26,7 +26,7 @@ std::pair<std::vector<uint64_t>, std::vector<uint64_t>> make_pair(Rng& rng, size
 
 TEST(MinHash, CandidatesFollowTheCurve) {
   Rng rng(7);
-  constexpr int kPairs = 1500;
+  constexpr int kPairs = 500;
   for (const double wanted : {0.5, 0.65, 0.8, 0.9}) {
     constexpr size_t n = 400;
     const auto both = static_cast<size_t>(std::lround(2 * wanted * n / (1 + wanted)));
