@@ -1,9 +1,5 @@
 #include "base/toml.h"
 
-// The library assumes things of its input that input can break, an error being told right after: nothing is assumed.
-#undef NDEBUG
-#define TOML_ASSERT(expr) static_assert(true)
-#include <toml++/toml.h>
 #include <algorithm>
 #include <set>
 

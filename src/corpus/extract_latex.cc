@@ -89,7 +89,7 @@ class Latex {
     size_t end = ++at_;
     while (end < text_.size() && std::isalpha(static_cast<unsigned char>(text_[end])) != 0) ++end;
     if (end == at_) {  // an escaped character or a line break
-      if (at_ >= text_.size()) return;
+      if (at_ >= text_.size() || static_cast<unsigned char>(text_[at_]) >= 0x80) return;  // not a command
       const char c = text_[at_++];
       if (c == '\\')
         out_ += '\n';

@@ -6,6 +6,7 @@
 
 #include "corpus/extract.h"
 #include "corpus/text_util.h"
+#include "text/unicode.h"
 
 namespace sigma::corpus {
 
@@ -80,7 +81,9 @@ std::string_view file_stem(std::string_view path) {
   return name;
 }
 
-Extracted extract(Form form, std::string_view bytes) {
+namespace {
+
+Extracted extract_as(Form form, std::string_view bytes) {
   switch (form) {
     case Form::html:
       return extract_html(bytes);
@@ -102,6 +105,16 @@ Extracted extract(Form form, std::string_view bytes) {
   return {};
 }
 
+}  // namespace
+
+Extracted extract(Form form, std::string_view bytes) {
+  Extracted result = extract_as(form, bytes);
+  // Broken markup may end within a character.
+  for (std::string* text : {&result.text, &result.title})
+    if (!unicode::is_utf8(*text)) *text = to_utf8(*text);
+  return result;
+}
+
 Extracted extract_plain(std::string_view bytes) {
   Extracted result;
   if (bytes.substr(0, 4096).find('\0') != std::string_view::npos && !bytes.starts_with("\xff\xfe") &&
@@ -113,7 +126,7 @@ Extracted extract_plain(std::string_view bytes) {
   std::string_view rest = result.text;
   while (!rest.empty() && result.title.empty()) {
     const std::string_view line = trim(take_line(rest));
-    if (!line.empty() && !is_rule(line)) result.title = start_of(line, 120);
+    if (!line.empty() && !is_rule(line)) result.title = cut_text(line, 120);
   }
   if (is_blank(result.text)) result.skip = "plain: no text";
   return result;

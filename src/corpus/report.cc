@@ -195,7 +195,7 @@ void add_drops(std::string& out, const std::vector<Stage>& stages) {
     for (const auto& [reason, drop] : drops)
       out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>", escape(stage.name),
                          escape(reason), grouped(drop.documents), drop.bytes == 0 ? "" : megabytes(drop.bytes),
-                         bar(ratio(drop.documents, whole), "drop"), escape(std::string(start_of(drop.example, 90))));
+                         bar(ratio(drop.documents, whole), "drop"), escape(std::string(cut_text(drop.example, 90))));
   }
   out += "</table>";
 }

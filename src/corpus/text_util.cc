@@ -109,12 +109,6 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::string_view start_of(std::string_view text, size_t most) {
-  if (text.size() <= most) return text;
-  while (most > 0 && (static_cast<unsigned char>(text[most]) & 0xc0) == 0x80) --most;
-  return text.substr(0, most);
-}
-
 bool is_blank(std::string_view line) { return std::all_of(line.begin(), line.end(), is_space); }
 
 std::string_view cut_text(std::string_view text, size_t most) {

@@ -36,7 +36,7 @@ std::string lower_ascii(std::string_view text);
 std::string_view trim(std::string_view text);  // without ASCII white space at both ends
 bool is_blank(std::string_view line);
 // The start of a text, at most so many bytes of whole characters.
-std::string_view start_of(std::string_view text, size_t most);
+std::string_view cut_text(std::string_view text, size_t most);
 // The next line of `rest`, which loses it and its line feed.
 std::string_view take_line(std::string_view& rest);
 bool contains_ignoring_case(std::string_view text, std::string_view lower_case_needle);
