@@ -11,10 +11,10 @@ mkdir -p "$logs"
 passed=0
 failed=0
 skipped=0
-stages=(format release package sanitizers threads fuzz)
-# An emulated processor is slow, and clang-tidy reads every file for as long as all the rest takes: everywhere but in CI,
-# whose time is short.
-if [[ -z ${CI:-} ]]; then stages+=(aarch64 tidy); fi
+stages=(format release package sanitizers fuzz)
+# Another build each, an emulated processor, and clang-tidy, which reads every file for as long as all the rest takes:
+# everywhere but in CI, whose time is short.
+if [[ -z ${CI:-} ]]; then stages+=(threads aarch64 tidy); fi
 # What runs more than one thread of ours.
 threaded=(base_parallel_test net_http_test model_hub_test model_golden_test engine_engine_test)
 
