@@ -146,15 +146,22 @@ class Bench {
     const double begin = seconds();
     c.run();
     const int64_t repeats = std::max<int64_t>(1, std::llround(kRoundSeconds / (seconds() - begin)));
-    std::vector<double> times;
-    double read = 0, peak = 0;
+    const auto read_once = [&] { return c.bytes > 0 ? machine_.read_once() : 0.0; };
+    const auto peak_once = [&] { return c.peak ? machine_.peak_once(*c.peak) : 0.0; };
+    std::vector<double> times, reads, peaks, shares;
     for (int round = 0; round < std::max(5, options_.rounds); ++round) {
-      if (c.bytes > 0) read = std::max(read, machine_.read_once());
-      if (c.peak) peak = std::max(peak, machine_.peak_once(*c.peak));
+      double read = read_once(), peak = peak_once();
       const double start = seconds();
       for (int64_t i = 0; i < repeats; ++i) c.run();
       times.push_back((seconds() - start) / static_cast<double>(repeats * c.calls));
+      read = std::max(read, read_once());
+      peak = std::max(peak, peak_once());
+      const double least = std::max(read > 0 ? c.bytes / read : 0, peak > 0 ? c.operations / peak : 0);
+      shares.push_back(least / times.back());
+      reads.push_back(read);
+      peaks.push_back(peak);
     }
+    const double read = spread_of(reads).median, peak = spread_of(peaks).median;
     Result result{.name = c.name,
                   .weights = c.weights,
                   .batch = c.rows,
@@ -169,7 +176,7 @@ class Bench {
     } else {
       result.limit = {peak_name(*c.peak), peak};
     }
-    result.share = std::max(read_seconds, compute_seconds) / result.ours.median;
+    result.share = spread_of(shares).median;
     report_(result);
   }
 

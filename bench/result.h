@@ -25,7 +25,7 @@ struct Result {
   double bytes = 0;       // that must move from or to memory; 0 where the case works on cached data
   double operations = 0;  // a multiply-add is two
   Limit limit;
-  double share = 0;     // time at the limit over median time
+  double share = 0;     // time at the limit over time, the median of the rounds
   std::string against;  // what of our own was measured by turns with it, if anything,
   Spread theirs{};      // how fast that was,
   double ratio = 0;     // and how much faster ours is: the median over the rounds

@@ -6,6 +6,7 @@
 #include "base/fmt.h"
 #include "bench/efficiency/sections.h"
 #include "bench/efficiency/svg.h"
+#include "text/markup.h"
 
 namespace sigma::bench {
 
@@ -22,7 +23,7 @@ constexpr const char* kStyle =
 // **bold** is the only mark that cells have.
 std::string html_cell(const std::string& text) {
   const bool bold = text.size() > 4 && text.starts_with("**") && text.ends_with("**");
-  return bold ? "<b>" + escaped(text.substr(2, text.size() - 4)) + "</b>" : escaped(text);
+  return bold ? "<b>" + escape_html(text.substr(2, text.size() - 4)) + "</b>" : escape_html(text);
 }
 
 std::string html_row(const std::vector<std::string>& cells, const char* tag) {
@@ -114,10 +115,10 @@ std::string html_report(const Results& results) {
   std::string out = fmt::format(
       "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\"><title>{}</title>\n<style>{}</style></head><body>\n",
-      escaped(sections.front().title), kStyle);
+      escape_html(sections.front().title), kStyle);
   for (const Section& section : sections) {
-    out += fmt::format("<{0}>{1}</{0}>\n", &section == &sections.front() ? "h1" : "h2", escaped(section.title));
-    for (const std::string& paragraph : section.paragraphs) out += "<p>" + escaped(paragraph) + "</p>\n";
+    out += fmt::format("<{0}>{1}</{0}>\n", &section == &sections.front() ? "h1" : "h2", escape_html(section.title));
+    for (const std::string& paragraph : section.paragraphs) out += "<p>" + escape_html(paragraph) + "</p>\n";
     for (const Plot& plot : section.plots) out += plot.svg;
     for (const Table& table : section.tables) {
       out += "<table>\n" + html_row(table.head, "th");

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/fmt.h"
+#include "text/markup.h"
 
 namespace sigma::bench {
 
@@ -80,13 +81,13 @@ std::string begin_svg(const std::string& title) {
       "font-family=\"system-ui, sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{2}\">\n"
       "<rect width=\"{0}\" height=\"{1}\" fill=\"#ffffff\"/>\n"
       "<text x=\"{3}\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#222\">{2}</text>\n",
-      kWidth, kHeight, escaped(title), kLeft);
+      kWidth, kHeight, escape_html(title), kLeft);
 }
 
 std::string text_at(double x, double y, const std::string& anchor, const std::string& text,
                     const std::string& more = "fill=\"#444\"") {
   return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" {}>{}</text>\n", x, y, anchor, more,
-                     escaped(text));
+                     escape_html(text));
 }
 
 std::string line_between(double x1, double y1, double x2, double y2, const std::string& style) {
@@ -102,7 +103,7 @@ std::string y_axis(const Axis& y, const std::string& label) {
   }
   out += fmt::format(
       "<text transform=\"translate(18 {:.1f}) rotate(-90)\" text-anchor=\"middle\" fill=\"#444\">{}</text>\n",
-      kTop + kPlotHeight / 2, escaped(label));
+      kTop + kPlotHeight / 2, escape_html(label));
   return out;
 }
 
@@ -146,23 +147,6 @@ std::string legend_entry(double y, const std::string& name, const char* colour, 
 }
 
 }  // namespace
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else
-      out += c;
-  }
-  return out;
-}
 
 std::string to_svg(const LineChart& chart) {
   using Scale = LineChart::Scale;
@@ -216,7 +200,7 @@ std::string to_svg(const BarChart& chart) {
           "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"{:.1f}\" height=\"{:.1f}\" fill=\"{}\"><title>{}: {:.4g}</title>"
           "</rect>\n",
           left, y.place(above), width, y.place(below) - y.place(above), colour_of(static_cast<int>(part) + 1),
-          escaped(chart.part_names[part]), chart.bars[i].parts[part]);
+          escape_html(chart.part_names[part]), chart.bars[i].parts[part]);
       below = above;
     }
     out += text_at(left + width / 2, y.place(below) - 5, "middle", fmt::format("{:.3g}", below));

@@ -33,7 +33,4 @@ struct BarChart {
 };
 std::string to_svg(const BarChart& chart);
 
-// Safe within HTML and XML.
-std::string escaped(const std::string& text);
-
 }  // namespace sigma::bench

@@ -56,15 +56,48 @@ std::string type_name(const toml::node& node) {
   }
 }
 
+// Where a text has what TOML allows nowhere: control characters, and bytes beyond ASCII that are in no string and no
+// comment, which the library's parser has no defined answer to. The text's size if nowhere.
+size_t forbidden_at(std::string_view text) {
+  std::string_view quote;  // that ends the string we are in
+  bool comment = false;
+  size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0;
+  for (; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if ((c < 32 && c != '\t' && c != '\n' && c != '\r') || c == 127) return i;
+    if (c == '\n') {
+      comment = false;
+      if (quote.size() == 1) quote = {};
+    } else if (comment) {
+      continue;
+    } else if (!quote.empty()) {
+      const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+      if (c == '\\' && quote[0] == '"' && (next == '\\' || next == '"')) {
+        ++i;
+      } else if (text.substr(i).starts_with(quote)) {
+        i += quote.size() - 1;
+        quote = {};
+      }
+    } else if (c == '"' || c == '\'') {
+      const std::string_view three = text.substr(i, 3);
+      quote = three == "\"\"\"" || three == "'''" ? three : text.substr(i, 1);
+      i += quote.size() - 1;
+    } else if (c == '#') {
+      comment = true;
+    } else if (c >= 0x80) {
+      return i;
+    }
+  }
+  return text.size();
+}
+
 }  // namespace
 
 TomlTable TomlTable::parse(std::string_view text, const std::string& where) {
-  const auto forbidden = [](char c) {
-    return (static_cast<unsigned char>(c) < 32 && c != '\t' && c != '\n' && c != '\r') || c == 127;
-  };
-  if (const auto at = std::find_if(text.begin(), text.end(), forbidden); at != text.end())
-    throw Error(fmt::format("{}:{}", where, 1 + std::count(text.begin(), at, '\n')), "valid TOML",
-                fmt::format("the control character {}", static_cast<int>(*at)));
+  if (const size_t at = forbidden_at(text); at < text.size())
+    throw Error(
+        fmt::format("{}:{}", where, 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n')),
+        "valid TOML", fmt::format("the byte {}", static_cast<unsigned char>(text[at])));
   try {
     auto impl = std::make_unique<Impl>();
     impl->root = std::make_shared<const toml::table>(toml::parse(text, std::string_view(where)));

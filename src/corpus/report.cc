@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "corpus/tally.h"
 #include "corpus/text_util.h"
+#include "text/markup.h"
 
 namespace sigma::corpus {
 
@@ -29,29 +30,6 @@ figure{margin:0;background:var(--back);border:1px solid var(--line);border-radiu
 details{border:1px solid var(--line);border-radius:6px;margin:.4rem 0;padding:.3rem .7rem}summary{cursor:pointer}
 summary small,td small{color:var(--soft)}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--back);padding:.6rem;border-radius:6px;font-size:.8rem;max-height:26rem;overflow:auto;margin:.4rem 0}
 )";
-
-std::string escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
 
 // 12345678 -> "12,345,678"
 std::string grouped(uint64_t n) {
@@ -121,18 +99,18 @@ std::string histogram(const std::string& caption, const std::vector<double>& bef
     column(x + step * 0.08, step * (after.empty() ? 0.84 : 0.42), before[i], "#9fb4c8");
     if (!after.empty()) column(x + step * 0.5, step * 0.42, after[i], "#2f6fb2");
     if (i < labels.size() && !labels[i].empty())
-      svg += fmt::format("<text x={:.1f} y=106 font-size=9 fill=\"#5b6875\">{}</text>", x, escape(labels[i]));
+      svg += fmt::format("<text x={:.1f} y=106 font-size=9 fill=\"#5b6875\">{}</text>", x, escape_html(labels[i]));
   }
   return fmt::format(
       "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {} {}\" width=\"100%\">{}<line x1=0 x2={} y1={} y2={} "
       "stroke=\"#c5ced8\"/></svg></figure>",
-      escape(caption), kWidth, kHeight, svg, kWidth, kBase, kBase);
+      escape_html(caption), kWidth, kHeight, svg, kWidth, kBase, kBase);
 }
 
 std::string sample_html(const Sample& s) {
   return fmt::format("<details><summary>{} <small>{} &middot; {}{}{}</small></summary><pre>{}</pre></details>",
-                     escape(s.title.empty() ? s.id : s.title), escape(s.id), escape(s.category),
-                     s.note.empty() ? "" : " &middot; ", escape(s.note), escape(s.text));
+                     escape_html(s.title.empty() ? s.id : s.title), escape_html(s.id), escape_html(s.category),
+                     s.note.empty() ? "" : " &middot; ", escape_html(s.note), escape_html(s.text));
 }
 
 void add_cards(std::string& out, const Json& manifest, const Tally& in, const Tally& kept) {
@@ -168,7 +146,7 @@ void add_funnel(std::string& out, const std::vector<Stage>& stages) {
       uint64_t dropped = 0;
       for (const auto& [reason, drop] : t.drops) dropped += drop.documents;
       out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}{}</tr>",
-                         &stage == &first ? escape(first.sources[s].first) : "", escape(stage.name),
+                         &stage == &first ? escape_html(first.sources[s].first) : "", escape_html(stage.name),
                          &stage == &first ? "files" : grouped(t.documents_in), grouped(dropped),
                          grouped(t.documents_out), megabytes(t.bytes_out), bar(ratio(t.bytes_out, whole), "keep"));
     }
@@ -193,9 +171,10 @@ void add_drops(std::string& out, const std::vector<Stage>& stages) {
     std::stable_sort(drops.begin(), drops.end(),
                      [](const auto& a, const auto& b) { return a.second.documents > b.second.documents; });
     for (const auto& [reason, drop] : drops)
-      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>", escape(stage.name),
-                         escape(reason), grouped(drop.documents), drop.bytes == 0 ? "" : megabytes(drop.bytes),
-                         bar(ratio(drop.documents, whole), "drop"), escape(std::string(cut_text(drop.example, 90))));
+      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>",
+                         escape_html(stage.name), escape_html(reason), grouped(drop.documents),
+                         drop.bytes == 0 ? "" : megabytes(drop.bytes), bar(ratio(drop.documents, whole), "drop"),
+                         escape_html(std::string(cut_text(drop.example, 90))));
   }
   out += "</table>";
 }
@@ -207,7 +186,7 @@ void add_categories(std::string& out, const Tally& kept) {
   std::vector<std::pair<std::string, std::array<uint64_t, 2>>> rows(kept.categories.begin(), kept.categories.end());
   std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second[1] > b.second[1]; });
   for (const auto& [name, counts] : rows)
-    out += fmt::format("<tr><td>{}<td class=n>{}<td class=n>{}<td class=n>{:.1f}%{}</tr>", escape(name),
+    out += fmt::format("<tr><td>{}<td class=n>{}<td class=n>{}<td class=n>{:.1f}%{}</tr>", escape_html(name),
                        grouped(counts[0]), megabytes(counts[1]), 100 * ratio(counts[1], kept.bytes_out),
                        bar(ratio(counts[1], kept.bytes_out)));
   out += "</table>";
@@ -245,7 +224,7 @@ void add_samples(std::string& out, const std::vector<Stage>& stages, const Tally
   for (const Stage& stage : stages) {
     for (const auto& [reason, drop] : stage.all().drops) {
       if (drop.samples.empty()) continue;
-      out += fmt::format("<h3>{}: {} <small>({})</small></h3>", escape(stage.name), escape(reason),
+      out += fmt::format("<h3>{}: {} <small>({})</small></h3>", escape_html(stage.name), escape_html(reason),
                          grouped(drop.documents));
       for (const Sample& s : drop.samples) out += sample_html(s);
     }
@@ -256,7 +235,8 @@ void add_notes(std::string& out, const std::vector<Stage>& stages) {
   out += "<h2>Also counted</h2><table><tr><th>stage<th>what<th class=n>count</tr>";
   for (const Stage& stage : stages)
     for (const auto& [name, count] : stage.all().notes)
-      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}</tr>", escape(stage.name), escape(name), grouped(count));
+      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}</tr>", escape_html(stage.name), escape_html(name),
+                         grouped(count));
   out += "</table>";
 }
 
@@ -268,12 +248,12 @@ void add_inputs(std::string& out, const Json& manifest) {
       inputs.size());
   for (const Json& input : inputs)
     out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td><small>{}</small></tr>",
-                       escape(input.at("source").get<std::string>()),
-                       input.contains("file") ? escape(input.at("file").get<std::string>())
+                       escape_html(input.at("source").get<std::string>()),
+                       input.contains("file") ? escape_html(input.at("file").get<std::string>())
                                               : fmt::format("{} files", input.at("files").get<uint64_t>()),
-                       megabytes(input.at("bytes").get<uint64_t>()), escape(input.value("sha256", "")));
+                       megabytes(input.at("bytes").get<uint64_t>()), escape_html(input.value("sha256", "")));
   out += fmt::format("</table></details><details><summary>configuration</summary><pre>{}</pre></details>",
-                     escape(manifest.at("configuration").dump(2)));
+                     escape_html(manifest.at("configuration").dump(2)));
 }
 
 }  // namespace
@@ -283,12 +263,12 @@ std::string report_html(const std::string& work) {
   const std::vector<Stage> stages = read_stages(work + "/details.json");
   const Tally read = find_stage(stages, "extract").all(), cleaned = find_stage(stages, "clean").all(),
               kept = find_stage(stages, "pack").all();
-  const std::string name = escape(manifest.at("configuration").at("name").get<std::string>());
+  const std::string name = escape_html(manifest.at("configuration").at("name").get<std::string>());
   std::string out = fmt::format(
       "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
       "content=\"width=device-width\"><title>{}</title><style>{}</style><h1>{}</h1>"
       "<p class=lead>A corpus built by sigma {}.</p>",
-      name, kStyle, name, escape(manifest.at("sigma").get<std::string>()));
+      name, kStyle, name, escape_html(manifest.at("sigma").get<std::string>()));
   add_cards(out, manifest, read, kept);
   add_funnel(out, stages);
   add_drops(out, stages);

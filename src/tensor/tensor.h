@@ -38,7 +38,10 @@ struct BasicTensorView {
   BasicTensorView split_rows(int64_t parts) const {
     return {data, dtype, rows * parts, cols / parts, row_bytes / parts};
   }
-  operator BasicTensorView<const std::byte>() const { return {data, dtype, rows, cols, row_bytes}; }
+  // In line in every build: kernels compiled for one instruction set may not leave a copy for the others.
+  [[gnu::always_inline]] operator BasicTensorView<const std::byte>() const {
+    return {data, dtype, rows, cols, row_bytes};
+  }
 };
 using TensorView = BasicTensorView<std::byte>;
 using ConstTensorView = BasicTensorView<const std::byte>;

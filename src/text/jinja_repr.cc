@@ -9,6 +9,7 @@
 #include "text/jinja_runtime.h"
 #include "text/jinja_unicode.h"
 #include "text/jinja_value.h"
+#include "text/markup.h"
 
 namespace sigma::jinja {
 
@@ -197,33 +198,6 @@ std::string repr_real(double v) {
   if (count <= exponent + 1) return out + digits + std::string(static_cast<size_t>(exponent + 1 - count), '0') + ".0";
   const size_t whole = static_cast<size_t>(exponent) + 1;
   return out + digits.substr(0, whole) + "." + digits.substr(whole);
-}
-
-std::string escape_html(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      case '"':
-        out += "&#34;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
 }
 
 Value escaped(Runtime& rt, const Value& v) {

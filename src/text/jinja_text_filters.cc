@@ -12,6 +12,7 @@
 #include "text/jinja_operators.h"
 #include "text/jinja_runtime.h"
 #include "text/jinja_unicode.h"
+#include "text/markup.h"
 
 namespace sigma::jinja {
 

@@ -173,7 +173,6 @@ std::string to_text(Runtime& rt, const Value& v);  // str(v)
 std::string repr(Runtime& rt, const Value& v);     // repr(v)
 std::string repr_text(std::string_view text);      // repr of a str
 std::string repr_real(double v);                   // repr of a float
-std::string escape_html(std::string_view text);    // markupsafe.escape
 Value escaped(Runtime& rt, const Value& v);        // ... of any value, which is left as it is when it is markup
 
 }  // namespace sigma::jinja

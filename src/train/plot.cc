@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "text/markup.h"
 
 namespace sigma {
 
@@ -19,20 +20,6 @@ constexpr double kMost = 1e18;  // what is beyond is no loss, rate or number of 
 
 constexpr std::array kColours{"#1f6fb4", "#d1495b", "#2e8b57", "#8d6bb8", "#c98a1b", "#4a4a4a"};
 constexpr double kWidth = 860, kLeft = 70, kRight = 20, kGap = 46, kTop = 30;
-
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '&') {
-      out += "&amp;";
-    } else if (static_cast<unsigned char>(c) >= 0x20) {
-      out += c;
-    }
-  }
-  return out;
-}
 
 // The points of one event's number over tokens.
 Line points(const PlotRun& run, std::initializer_list<const char*> events, const char* key) {
@@ -183,7 +170,9 @@ std::string plot_runs(const std::vector<PlotRun>& runs) {
     body += loss.curve(all[i].validation, colour, "stroke-dasharray=\"4 3\"") + loss.dots(all[i].validation, colour);
     body += rates.curve(all[i].rate, colour, "stroke-width=\"1.5\"");
     const double y = kTop + 20 + 18 * static_cast<double>(i);
-    std::string text = escaped(runs[i].name);
+    std::string text = runs[i].name;
+    std::erase_if(text, [](char c) { return static_cast<unsigned char>(c) < 0x20; });  // no part of XML
+    text = escape_html(text);
     if (!all[i].smooth.empty()) text += fmt::format(": {:.4f}", all[i].smooth.back().y);
     if (!all[i].validation.empty()) text += fmt::format(" (validation {:.4f})", all[i].validation.back().y);
     legend += fmt::format("<path d=\"M{} {}h22\" stroke=\"{}\" stroke-width=\"3\"/>\n", kWidth - 330, y, colour);

@@ -22,7 +22,14 @@ std::string fault(const std::string& text, const std::function<void(TomlTable&)>
 
 TEST(Toml, NoControlCharacters) {
   EXPECT_EQ(fault(std::string("a = 1\n[\0b]", 10), [](TomlTable&) {}),
-            "[c.toml:2] expected valid TOML, found the control character 0");
+            "[c.toml:2] expected valid TOML, found the byte 0");
+}
+
+TEST(Toml, BeyondAsciiInStringsAndCommentsOnly) {
+  TomlTable t = TomlTable::parse("# \xc3\xa9\na = \"\\\"\xc3\xa9\"  # \xc3\xa9\nb = '''\n\xc3\xa9'''\n", "c.toml");
+  EXPECT_EQ(t.text("a", ""), "\"\xc3\xa9");
+  EXPECT_EQ(t.text("b", ""), "\xc3\xa9");
+  EXPECT_EQ(fault("a = 1\nb = \xc3\xa9\n", [](TomlTable&) {}), "[c.toml:2] expected valid TOML, found the byte 195");
 }
 
 TEST(Toml, ATextStandsForARecord) {

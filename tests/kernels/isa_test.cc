@@ -20,7 +20,7 @@ TEST(Isa, SetsAreNamedAfterTheirIsaAndComplete) {
     if (set == nullptr) continue;
     EXPECT_EQ(set->name, name);
     EXPECT_TRUE(set->pack && set->matmul && set->rms_norm && set->rope && set->swiglu && set->page_bytes &&
-                set->kv_store && set->kv_load && set->attention);
+                set->kv_store && set->kv_load && set->attention && set->gradients);
   }
   if (avx512_kernels() != nullptr) {
     EXPECT_NE(avx2_kernels(), nullptr) << "a CPU with AVX-512 has AVX2";
