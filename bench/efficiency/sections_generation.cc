@@ -89,6 +89,7 @@ Plot generation_plot(const Results& results) {
                   .title = "Cost of the attention layer saved over a generation, augmented Q in bf16",
                   .x_label = "average context of the generation",
                   .y_label = "% of STD's cost saved",
+                  .y_low = -100,
                   .levels = {{paper::kLimit * 100, "37.5%"}, {0, "break even"}}};
   int colour = 1;
   for (const int64_t output : results.grid.outputs) {

@@ -14,13 +14,14 @@ namespace {
 // Okabe and Ito's colours, told apart by everybody.
 constexpr std::array kColours = {"#333333", "#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                  "#e69f00", "#56b4e9", "#8a6d3b", "#999999"};
-constexpr double kWidth = 900, kHeight = 420, kLeft = 72, kTop = 44, kBottom = 56, kLegend = 250;
+constexpr double kWidth = 920, kHeight = 420, kLeft = 72, kTop = 44, kBottom = 56, kLegend = 262;
 constexpr double kPlotWidth = kWidth - kLeft - kLegend, kPlotHeight = kHeight - kTop - kBottom;
 
 const char* colour_of(int i) { return kColours[static_cast<size_t>(i) % kColours.size()]; }
 
 std::string short_number(double x) {
-  if (x != 0 && std::fabs(x) < 0.01) return fmt::format("{:.0e}", x);
+  if (std::fabs(x) < 1e-9) return "0";
+  if (std::fabs(x) < 0.01) return fmt::format("{:.0e}", x);
   if (std::fabs(x) >= 1e6) return fmt::format("{:g}M", x / 1e6);
   return fmt::format("{:g}", std::round(x * 1000) / 1000);
 }
@@ -157,6 +158,7 @@ std::string to_svg(const LineChart& chart) {
   }
   for (const auto& [level, label] : chart.levels) ys.push_back(level);
   Axis x = axis_over(xs, chart.x_scale == Scale::logarithmic), y = axis_over(ys, chart.y_scale == Scale::logarithmic);
+  if (chart.y_low) y.low = std::max(y.low, *chart.y_low);
   x.begin = kLeft, x.length = kPlotWidth;
   y.begin = kTop + kPlotHeight, y.length = -kPlotHeight;
   std::string out = begin_svg(chart.title) + y_axis(y, chart.y_label);
@@ -166,14 +168,18 @@ std::string to_svg(const LineChart& chart) {
     out += text_at(at, kTop + kPlotHeight + 18, "middle", context_label(tick));
   }
   out += text_at(kLeft + kPlotWidth / 2, kTop + kPlotHeight + 42, "middle", chart.x_label) + frame();
-  for (const auto& [level, label] : chart.levels) {
-    const double at = y.place(level);
-    out += line_between(kLeft, at, kLeft + kPlotWidth, at, "stroke=\"#000\" stroke-dasharray=\"2 3\"");
-    out += text_at(kLeft + kPlotWidth - 4, at - 5, "end", label, "fill=\"#000\"");
-  }
+  out += fmt::format("<svg x=\"{0}\" y=\"{1}\" width=\"{2}\" height=\"{3}\" viewBox=\"{0} {1} {2} {3}\">\n", kLeft,
+                     kTop - 6, kPlotWidth + 6, kPlotHeight + 6);  // nothing is drawn outside
+  for (const auto& [level, label] : chart.levels)
+    out += line_between(kLeft, y.place(level), kLeft + kPlotWidth, y.place(level),
+                        "stroke=\"#000\" stroke-dasharray=\"2 3\"");
+  for (const Series& s : chart.series) out += draw(s, x, y);
+  for (const auto& [level, label] : chart.levels)
+    out += text_at(kLeft + 6, y.place(level) - 5, "start", label,
+                   "fill=\"#000\" stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\"");
+  out += "</svg>\n";
   double row = kTop + 10;
   for (const Series& s : chart.series) {
-    out += draw(s, x, y);
     out += legend_entry(row, s.name, colour_of(s.colour), s.style);
     row += 20;
   }

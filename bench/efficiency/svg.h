@@ -1,7 +1,9 @@
 // Plots as SVG text: lines with confidence intervals over a context axis, and stacked bars.
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace sigma::bench {
@@ -16,6 +18,7 @@ struct Series {
 struct LineChart {
   std::string name;  // of the file
   std::string title, x_label, y_label;
+  std::optional<double> y_low;  // what is below is cut off
   std::vector<Series> series;
   enum class Scale : unsigned char { linear, logarithmic } x_scale = Scale::logarithmic, y_scale = Scale::linear;
   std::vector<std::pair<double, std::string>> levels;  // horizontal lines
