@@ -315,15 +315,28 @@ class Run {
                  {"seconds_left", left},
                  {"peak_bytes", peak_resident_bytes()}};
     if (!fault.empty()) line["why"] = fault;
-    if (processes_.size() > 1) {
-      line["bytes_sent"] = processes_.bytes_sent() - bytes_before_;
-      bytes_before_ = processes_.bytes_sent();
-    }
+    tell_of_processes(line);
     write(line, {{"loss/train", r.loss},
                  {"learning_rate", r.rate},
                  {"gradient_norm", r.norm},
                  {"tokens_per_second", rate},
                  {"mfu", mfu}});
+  }
+
+  // Of several processes: what each sent in this step, and the most memory each has had.
+  void tell_of_processes(Json& line) {
+    if (processes_.size() == 1) return;
+    const double own[] = {static_cast<double>(processes_.bytes_sent() - bytes_before_),
+                          static_cast<double>(peak_resident_bytes())};
+    bytes_before_ = processes_.bytes_sent();
+    const std::vector<double> all = processes_.gather(own);
+    std::vector<uint64_t> sent, peaks;
+    for (size_t i = 0; i < all.size(); i += 2) {
+      sent.push_back(static_cast<uint64_t>(all[i]));
+      peaks.push_back(static_cast<uint64_t>(all[i + 1]));
+    }
+    line["bytes_sent"] = sent;
+    line["peak_bytes"] = peaks;
   }
 
   void write(const Json& line, const std::vector<std::pair<std::string, double>>& scalars) {
