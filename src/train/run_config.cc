@@ -27,6 +27,13 @@ std::string resolved(const std::string& base, const std::string& path) {
   return beside.string();
 }
 
+// A model or tokenizer may also be the name of a pulled one: a word that stands for nothing beside the file.
+std::string resolved_model(const std::string& base, const std::string& name) {
+  const std::string beside = resolved(base, name);
+  std::error_code error;
+  return name.find('/') == std::string::npos && !name.ends_with(".json") && !fs::exists(beside, error) ? name : beside;
+}
+
 std::vector<DataPart> read_data(TomlTable& phase, const std::string& file, RunKind kind) {
   std::vector<DataPart> parts;
   for (TomlTable& entry : phase.records("data", "path")) {
@@ -150,9 +157,9 @@ RunConfig parse_run_config(const std::string& text, const std::string& path, Run
   TomlTable t = TomlTable::parse(text, path);
   RunConfig run;
   run.path = path;
-  run.model = resolved(path, t.text("model", ""));
+  run.model = resolved_model(path, t.text("model", ""));
   run.out = resolved(path, t.text("out", ""));
-  run.tokenizer = resolved(path, t.text("tokenizer", ""));
+  run.tokenizer = resolved_model(path, t.text("tokenizer", ""));
   run.seed = static_cast<uint64_t>(t.integer("seed", 0, 0, kMany));
   run.precision = t.word("precision", "bf16", {"bf16", "f32"}) == "bf16" ? Precision::bf16() : Precision::f32();
   run.context = t.integer("context", run.context, 1, 1 << 24);
