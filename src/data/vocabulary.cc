@@ -1,6 +1,7 @@
 #include "data/vocabulary.h"
 
 #include <filesystem>
+#include <limits>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -22,7 +23,7 @@ std::string vocabulary_path(const std::string& prefix) { return prefix + ".vocab
 
 void write_vocabulary(const std::string& prefix, const Vocabulary& v) {
   const Json j = {{"tokenizer", v.name}, {"vocab", v.tokens}, {"vocab_sha256", v.fingerprint}};
-  write_file(vocabulary_path(prefix), j.dump(1) + "\n");
+  write_file(vocabulary_path(prefix), j.dump(1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
 std::optional<Vocabulary> read_vocabulary(const std::string& prefix) {
@@ -31,7 +32,7 @@ std::optional<Vocabulary> read_vocabulary(const std::string& prefix) {
   const Json j = read_json(path);
   const auto has = [&](const char* key, auto is) { return j.is_object() && j.contains(key) && (j[key].*is)(); };
   if (!has("tokenizer", &Json::is_string) || !has("vocab", &Json::is_number_unsigned) ||
-      !has("vocab_sha256", &Json::is_string))
+      !has("vocab_sha256", &Json::is_string) || j["vocab"] > std::numeric_limits<int32_t>::max())
     throw Error(path, "the vocabulary of a shard: tokenizer, vocab and vocab_sha256", printable(j.dump(), 60));
   return Vocabulary{j["tokenizer"], j["vocab"], j["vocab_sha256"]};
 }

@@ -298,8 +298,7 @@ class Run {
 
   void log_step(const StepResult& r, double took, const std::string& fault) {
     const double rate = static_cast<double>(r.rows * run_.context) / took;
-    const double mfu =
-        rate * train_operations_per_token(setup_.model, run_.context) / (rate_of_products_ * processes_.size());
+    const double mfu = share_of_products(rate);
     const double left =
         seconds(begun_) / static_cast<double>(++steps_here_) * static_cast<double>(last_step_ - state_.step);
     Json line = {{"event", fault.empty() ? "step" : "skipped"},
@@ -321,6 +320,14 @@ class Run {
                  {"gradient_norm", r.norm},
                  {"tokens_per_second", rate},
                  {"mfu", mfu}});
+  }
+
+  // Model FLOPs utilisation. Faster than the products alone: those were measured while something else ran, so again.
+  double share_of_products(double tokens_per_second) {
+    const double done = tokens_per_second * train_operations_per_token(setup_.model, run_.context) / processes_.size();
+    if (done > rate_of_products_)
+      rate_of_products_ = std::max(rate_of_products_, measure_gemm_rate(threads_, run_.precision.activations));
+    return done / rate_of_products_;
   }
 
   // Of several processes: what each sent in this step, and the most memory each has had.

@@ -58,8 +58,11 @@ TEST(Vocabulary, LiesBesideAShardAndIsHeldAgainstTheRun) {
                 "266 tokens, other ones");
   EXPECT_EQ(load({}, 97), "[" + prefix + ".vocab.json] expected ids of at most 97 tokens, the model's vocabulary, " +
                               "found those of own, 266 tokens");
-  write_file(vocabulary_path(prefix), "[]");
-  EXPECT_NE(load(own, 266).find("expected the vocabulary of a shard"), std::string::npos);
+  for (const char* text : {"[]", "{}", R"({"tokenizer": "x", "vocab": -1, "vocab_sha256": ""})",
+                           R"({"tokenizer": "x", "vocab": 18446744073709551615, "vocab_sha256": ""})"}) {
+    write_file(vocabulary_path(prefix), text);
+    EXPECT_NE(load(own, 266).find("expected the vocabulary of a shard"), std::string::npos) << text;
+  }
   // Whoever writes the shard anew without saying leaves no word of an old one.
   commit(nullptr);
   EXPECT_EQ(read_vocabulary(prefix), std::nullopt);
