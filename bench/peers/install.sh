@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the peers that benchmarks and comparisons run against into bench/peers/.venv: llama.cpp, built from the source
-# that llama-cpp-python carries, with this machine's own instructions. Minutes the first time; nothing when up to date.
+# that llama-cpp-python carries, with this machine's own instructions; tokenizers; datatrove. Minutes the first time;
+# nothing when up to date.
 set -eu
 cd "$(dirname "$0")"
 stamp=.venv/installed-requirements.txt

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/setup/packages.sh test
 echo "sigma: building"
-tools/setup/build.sh release sigma_cli
+tools/setup/build.sh release sigma_cli bench_corpus
 echo "sigma: installing what to compare with"
 bench/peers/install.sh
 # xargs splits as a shell would, quotes and all, and runs nothing of it.
