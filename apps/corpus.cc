@@ -47,8 +47,19 @@ int fetch(const Options& o) {
   return 0;
 }
 
-int build(const Options& o) {
+// What gave less than it should have, on standard error: the rest of the manifest's reasons are rules at work.
+void tell_of_losses(const Json& manifest) {
+  for (const auto& [source, funnel] : manifest.at("stages").at(0).at("sources").items())
+    for (const auto& [reason, drop] : funnel.at("drops").items())
+      if (reason == "a damaged input" || reason == "an input without documents" || reason == "a source without inputs")
+        std::fprintf(stderr, "sigma: %s: %s: %llu, such as %s\n", source.c_str(), reason.c_str(),
+                     static_cast<unsigned long long>(drop.at("documents").get<uint64_t>()),
+                     drop.at("example").get_ref<const std::string&>().c_str());
+}
+
+int build(const Options& o, Collectives& processes) {
   corpus::BuildOptions options;
+  options.processes = &processes;
   options.config = corpus::read_corpus_config(o.what);
   options.work = work_folder(o);
   options.version = SIGMA_VERSION;
@@ -59,8 +70,10 @@ int build(const Options& o) {
     options.tokenizer = &*tokenizer;
   }
   const Json manifest = corpus::build_corpus(options);
+  if (processes.rank() > 0) return 0;  // the first one speaks for all
   write_file(options.work + "/report.html", corpus::report_html(options.work));
   const Json& result = manifest.at("result");
+  tell_of_losses(manifest);
   if (o.json) {
     print_json(result);
     return 0;
@@ -71,6 +84,17 @@ int build(const Options& o) {
   if (result.contains("tokens")) std::printf(", %.2f million tokens", result.at("tokens").get<double>() / 1e6);
   std::printf("\nmanifest.json says what became of everything; report.html shows it\n");
   return 0;
+}
+
+int build(const Options& o) {
+  Collectives processes;
+  try {
+    return build(o, processes);
+  } catch (const std::exception& e) {
+    if (processes.size() == 1) throw;
+    std::fprintf(stderr, "sigma: process %d: %s\n", processes.rank(), e.what());
+    processes.abort(1);  // the others wait for this one
+  }
 }
 
 int report(const Options& o) {
@@ -130,6 +154,7 @@ Run corpus_command(Cli& cli) {
   cli.summary("Build a corpus of system-domain text: sources to documents to token shards, every drop accounted for");
   cli.example("sigma corpus fetch debian --set small       # packages into the cache, nothing is installed");
   cli.example("sigma corpus build configs/corpus-small.toml --work small.corpus");
+  cli.example("mpirun -n 4 sigma corpus build big.toml --work /shared/big.corpus  # together, to the same bytes");
   cli.example("sigma corpus report small.corpus            # report.html again");
   cli.example("sigma corpus sample small.corpus --count 3 --category kernel");
   cli.choice("ACTION", o->action, {"fetch", "build", "report", "sample"}, "fetch, build, report or sample");

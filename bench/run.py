@@ -19,6 +19,8 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+import corpus_dumps
+import corpus_rows
 import generation
 import plan
 import quality
@@ -165,6 +167,27 @@ def training_jobs(options):
     yield Job([Entry("training", tune, ratio=training_rows.LEAST_SPEED)], lambda _: training_rows.tuning(options))
 
 
+def corpus_jobs(options):
+    def key(model, case, peer=None):
+        return of_model(model, case, peer, (None, None))
+
+    model = corpus_rows.model_of(options)
+    entries = [
+        Entry("corpus", key(model, corpus_rows.BUILD), least=10),
+        Entry("corpus", key(model, corpus_rows.PAGES)),
+        *(Entry("corpus", key(model, corpus_rows.rule_case(rule)), least=least) for rule, least in corpus_rows.RULES.items()),
+        Entry("corpus", key(model, corpus_rows.DUPLICATES, corpus_rows.PEER if options.peer else None), ratio=5),
+    ]
+    yield Job(entries, lambda _: corpus_rows.building(options), quick=True)
+    entry = Entry("corpus", key("generated documents", corpus_rows.MEMORY), most=corpus_rows.MOST_MEMORY)
+    yield Job([entry], lambda _: corpus_rows.memory(options))
+    entries = [
+        Entry("corpus", key(f"{kind} dump", corpus_rows.dump_case(kind)), most=corpus_rows.DUMP_MEMORY)
+        for kind in corpus_dumps.KINDS
+    ]
+    yield Job(entries, lambda wanted: corpus_rows.dumps(options, wanted))
+
+
 def jobs_of(options, lines):
     """In the order in which they are measured."""
     yield attention_job(options)
@@ -174,6 +197,7 @@ def jobs_of(options, lines):
     yield from generation_jobs(options)
     yield from tokenizer_jobs(options)
     yield from training_jobs(options)
+    yield from corpus_jobs(options)
     for rows in plan.GROUPS:
         if rows not in small:
             yield group_job(rows, options)

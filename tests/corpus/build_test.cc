@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "base/rng.h"
@@ -172,11 +174,14 @@ TEST_F(CorpusBuild, RepeatedParagraphsStayOnce) {
   EXPECT_EQ(with, 1);
 }
 
-// Killed again and again, a few milliseconds later each time.
+// Killed again and again, a moment later each time.
 TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
+  const auto start = std::chrono::steady_clock::now();
   build_corpus(options("whole", 1));
+  const std::chrono::microseconds step(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start) / 25);
   int killed = 0;
-  for (int attempt = 0; attempt < 200; ++attempt) {
+  for (int attempt = 1; attempt <= 200; ++attempt) {
     const pid_t child = ::fork();
     if (child == 0) {
       try {
@@ -186,7 +191,7 @@ TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
       }
       ::_exit(0);
     }
-    ::usleep(static_cast<useconds_t>(3000 * (attempt + 1)));
+    std::this_thread::sleep_for(attempt * step);
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -248,6 +253,46 @@ TEST_F(CorpusBuild, NothingInTheSource) {
   fs::create_directories(folder_.path("in"));
   const Json manifest = build_corpus(options("work", 1));
   EXPECT_EQ(manifest.at("result").at("documents"), 0);
+  EXPECT_EQ(source_of(manifest, "extract").at("drops").at("a source without inputs").at("documents"), 1);
+}
+
+TEST_F(CorpusBuild, DamagedAndEmptyInputsAreNamed) {
+  fs::create_directories(folder_.path("lines"));
+  write_file(folder_.path("lines/a.jsonl.gz"), std::string("\x1f\x8b damaged"));
+  write_file(folder_.path("lines/b.jsonl"), "");
+  write_file(folder_.path("lines/c.jsonl"), "{\"id\":\"c\",\"text\":\"" + std::string("one ") + "\"}\n");
+  BuildOptions lines = options("work", 2);
+  lines.config.sources = {{.name = "folder", .kind = "json_lines", .paths = {folder_.path("lines")}}};
+  const Json manifest = build_corpus(lines);
+  const Json& drops = source_of(manifest, "extract").at("drops");
+  EXPECT_EQ(drops.at("a damaged input").at("documents"), 1);
+  EXPECT_EQ(drops.at("an input without documents").at("documents"), 1);
+  EXPECT_EQ(drops.at("an input without documents").at("example"), folder_.path("lines/b.jsonl"));
+  const Json& inputs = manifest.at("inputs");
+  ASSERT_EQ(inputs.size(), 3u);
+  EXPECT_NE(inputs[0].at("damaged").get<std::string>().find("a.jsonl.gz"), std::string::npos);
+  EXPECT_FALSE(inputs[1].contains("damaged") || inputs[2].contains("damaged"));
+}
+
+// What an earlier build of more inputs left is not taken for a part of this one.
+TEST_F(CorpusBuild, DocumentsOfOtherInputsGo) {
+  BuildOptions two = options("work", 1);
+  fs::create_directories(folder_.path("more"));
+  write_file(folder_.path("more/x.txt"), prose(5000, 30));
+  two.config.sources.push_back(two.config.sources[0]);
+  two.config.sources[1].name = "more";
+  two.config.sources[1].paths = {folder_.path("more")};
+  build_corpus(two);
+  const auto files = [&] {
+    return std::distance(fs::directory_iterator(folder_.path("work/documents")), fs::directory_iterator());
+  };
+  EXPECT_EQ(files(), 2);
+  build_corpus(options("work", 1));
+  EXPECT_EQ(files(), 1);
+  fs::remove_all(folder_.path("work/shards"));  // what was taken away is made again
+  build_corpus(options("work", 1));
+  build_corpus(options("fresh", 1));
+  EXPECT_TRUE(results("work") == results("fresh"));
 }
 
 TEST_F(CorpusBuild, ConfigurationFaultsNameTheirLine) {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/setup/packages.sh test
 echo "sigma: building"
-tools/setup/build.sh release sigma_cli
+tools/setup/build.sh release sigma_cli bench_corpus
 echo "sigma: installing what to compare with"
 # The rows that need PyTorch are none of the quick ones.
 if [[ " ${ARGS:-} " == *" --quick "* ]]; then bench/peers/install.sh llama; else bench/peers/install.sh; fi

@@ -1,7 +1,7 @@
 // One process: without MPI there are no others.
 #include <cstdlib>
 
-#include "train/collectives.h"
+#include "net/collectives.h"
 
 namespace sigma {
 
@@ -13,6 +13,7 @@ int Collectives::rank() const { return 0; }
 int Collectives::size() const { return 1; }
 std::vector<double> Collectives::gather(std::span<const double> values) { return {values.begin(), values.end()}; }
 void Collectives::sum(std::span<double>) {}
+void Collectives::barrier() {}
 void Collectives::share(std::string&) {}
 void Collectives::start_reduce(std::span<float>, int) {}
 void Collectives::start_broadcast(std::span<float>, int) {}

@@ -4,12 +4,14 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fmt.h"
-#include "train/collectives.h"
+#include "net/collectives.h"
 
 namespace sigma {
 
@@ -81,6 +83,17 @@ void Collectives::sum(std::span<double> values) {
   const std::vector<double> all = gather(values);
   std::fill(values.begin(), values.end(), 0.0);
   for (size_t i = 0; i < all.size(); ++i) values[i % values.size()] += all[i];
+}
+
+// A process that waits sleeps: the others' threads may need its processor, and what they do takes minutes.
+void Collectives::barrier() {
+  if (impl_->size == 1) return;
+  MPI_Request request = MPI_REQUEST_NULL;
+  impl_->check(MPI_Ibarrier(MPI_COMM_WORLD, &request));
+  for (int done = 0; done == 0;) {
+    impl_->check(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
 }
 
 void Collectives::share(std::string& text) {
