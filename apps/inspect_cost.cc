@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "base/fmt.h"
-#include "bench/machine.h"
+#include "bench/efficiency/cells.h"
 
 namespace sigma {
 
@@ -14,17 +14,29 @@ namespace {
 constexpr int kPageTokens = 256;
 constexpr double kGib = 1 << 30;
 
-// The best of a few reads and loops.
-MachineLimits measure_limits() {
+// The best of a few reads and loops, and attention out of the processor's caches. No work is known of selective V: that
+// of choosing rows at a short context says nothing of a long one's.
+MachineLimits measure_limits(const ModelConfig& config, const CostCase& c) {
+  constexpr int64_t kContext = 1014;
+  constexpr int kRounds = 9;
   ThreadPool threads;
-  bench::Machine machine(threads);
-  MachineLimits limits;
-  for (int i = 0; i < 5; ++i) limits.read = std::max(limits.read, machine.read_once());
+  bench::Bench attention(cpu_kernels(), threads, {});
+  bench::Machine& machine = attention.machine();
+  MachineLimits limits{.threads = threads.size()};
+  for (int i = 0; i < 5; ++i) {
+    limits.read = std::max(limits.read, machine.read_once());
+    limits.read_alone = std::max(limits.read_alone, machine.read_alone_once());
+  }
   for (const auto kind : {bench::Peak::f32, bench::Peak::bf16, bench::Peak::int8}) {
     double& rate = limits.operations[static_cast<int>(kind)];
     for (int i = 0; i < 3; ++i) rate = std::max(rate, machine.peak_once(kind));
     if (rate == 0) rate = limits.operations[0];
   }
+  if (c.v_top > 0) return limits;
+  const bench::Variant side{.name = "one", .config = config, .k_format = c.k_format, .v_format = c.v_format};
+  const bench::StepCell cell = attention.step({&side, 1}, kContext, 1, kRounds, bench::Where::caches);
+  bench::Rounds times = cell.steps.at(side.name).attention;
+  limits.attention_work = bench::spread_of(times).median / static_cast<double>(kContext + kRounds / 2);
   return limits;
 }
 
@@ -57,7 +69,10 @@ Json limits_json(const MachineLimits& limits) {
   return {{"read_bytes_per_second", limits.read},
           {"f32_per_second", limits.operations[0]},
           {"bf16_per_second", limits.operations[1]},
-          {"int8_per_second", limits.operations[2]}};
+          {"int8_per_second", limits.operations[2]},
+          {"threads", limits.threads},
+          {"read_alone_bytes_per_second", limits.read_alone},
+          {"attention_seconds_per_position", limits.attention_work}};
 }
 
 Json plain_json(const ModelConfig& config, const WeightBytes& weights, const StepCost& cost, const CostCase& c) {
@@ -79,7 +94,7 @@ Json cost_json(const Checkpoint& checkpoint, const CostCase& c) {
   const WeightBytes weights = weight_bytes(checkpoint);
   const StepCost cost = step_cost(config, weights, c);
   const StepFlops& f = cost.flops;
-  const MachineLimits limits = measure_limits();
+  const MachineLimits limits = measure_limits(config, c);
   WeightSpec body;
   for (const WeightSpec& spec : weight_specs(config))
     if (spec.role == WeightRole::projection) body = spec;

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -39,6 +40,7 @@ StepCell step_of(const Json& json) {
   StepCell cell{.prefix = json.at("prefix"),
                 .batch = json.at("batch"),
                 .read = rounds_of(json.at("read")),
+                .read_alone = rounds_of(json.at("read_alone")),
                 .operations = json.at("operations").get<std::array<double, 3>>()};
   for (const auto& [name, s] : json.at("steps").items())
     cell.steps[name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
@@ -48,14 +50,36 @@ StepCell step_of(const Json& json) {
   return cell;
 }
 
-WholeCell whole_of(const Json& json) {
-  WholeCell cell{.output = json.at("output"),
-                 .seconds = json.at("seconds").get<std::map<std::string, double>>(),
-                 .interrupted = json.at("interrupted"),
-                 .samples = json.at("samples").get<std::vector<int64_t>>()};
-  for (const auto& [name, lists] : json.at("sampled").items())
-    for (const Json& list : lists) cell.sampled[name].push_back(rounds_of(list));
-  return cell;
+void append(Rounds& rounds, const Rounds& more) { rounds.insert(rounds.end(), more.begin(), more.end()); }
+
+// Another pass over the same context.
+void append(StepCell& cell, const StepCell& more) {
+  append(cell.read, more.read);
+  append(cell.read_alone, more.read_alone);
+  for (size_t i = 0; i < cell.operations.size(); ++i)
+    cell.operations[i] = std::max(cell.operations[i], more.operations[i]);
+  for (auto& [name, step] : cell.steps) {
+    const StepRounds& other = more.steps.at(name);
+    append(step.store, other.store);
+    append(step.attention, other.attention);
+    append(step.split, other.split);
+    append(step.combine, other.combine);
+  }
+  for (auto& [name, weights] : cell.weights) {
+    const WeightRounds& other = more.weights.at(name);
+    append(weights.common, other.common);
+    append(weights.augmented_q, other.augmented_q);
+    for (auto& [shape, rounds] : weights.keys) append(rounds, other.keys.at(shape));
+  }
+}
+
+WholePart whole_of(const Json& json) {
+  using Seconds = std::map<std::string, double>;
+  return {.part = json.at("part"),
+          .read = rounds_of(json.at("read")),
+          .seconds = json.at("seconds").get<Seconds>(),
+          .typical = json.at("typical").get<Seconds>(),
+          .integrated = json.at("integrated").get<Seconds>()};
 }
 
 Grid grid_of(const Json& json) {
@@ -67,8 +91,9 @@ Grid grid_of(const Json& json) {
             .batch = json.at("batch"),
             .batch_samples = json.at("batch_samples").get<std::vector<int64_t>>(),
             .batch_left_out = json.at("batch_left_out").get<std::vector<int64_t>>(),
+            .passes = json.at("passes"),
+            .batch_passes = json.at("batch_passes"),
             .rounds = json.at("rounds"),
-            .batch_rounds = json.at("batch_rounds"),
             .whole_seconds = json.at("whole_seconds"),
             .ring_bytes = json.at("ring_bytes")};
   for (const Json& name : json.at("weights")) {
@@ -86,13 +111,22 @@ void take(Results& results, const Json& json) {
     results.grid = grid_of(json.at("grid"));
     results.whole_output = json.at("whole_output");
   } else if (kind == "step") {
-    results.steps.push_back(step_of(json));
+    StepCell cell = step_of(json);
+    const auto same = std::find_if(results.steps.begin(), results.steps.end(),
+                                   [&](const StepCell& c) { return c.prefix == cell.prefix && c.batch == cell.batch; });
+    if (same == results.steps.end())
+      results.steps.push_back(std::move(cell));
+    else
+      append(*same, cell);
   } else if (kind == "cached") {
     results.cached = step_of(json);
   } else if (kind == "whole") {
-    results.whole = whole_of(json);
+    results.whole.push_back(whole_of(json));
+    if (results.whole.back().part != std::ssize(results.whole) - 1 || results.whole.size() > kWholeParts)
+      throw Error("part", fmt::format("part {} of the whole generation", results.whole.size() - 1),
+                  fmt::format("{}", results.whole.back().part));
   } else if (kind == "forward") {
-    results.forward.push_back({json.at("prefix"), rounds_by_name(json.at("seconds"))});
+    results.forward.push_back({json.at("prefix"), rounds_of(json.at("read")), rounds_by_name(json.at("seconds"))});
   } else if (kind == "memory") {
     results.memory.push_back({json.at("variant"), json.at("tokens"), json.at("resident")});
   } else if (kind == "quality") {
@@ -116,6 +150,8 @@ Results parse(const std::string& text, const std::string& path) {
       take(results, json);
     } catch (const Json::exception& e) {
       throw Error(where, "a line of an efficiency study", e.what());
+    } catch (const std::out_of_range&) {
+      throw Error(where, "the same variants and formats in every pass", "a pass without one of them");
     } catch (const Error& e) {
       throw Error(where, e.expected(), e.found());
     }
@@ -148,24 +184,22 @@ Json to_json(const StepCell& cell, Where where) {
           {"prefix", cell.prefix},
           {"batch", cell.batch},
           {"read", rounds_json(cell.read)},
+          {"read_alone", rounds_json(cell.read_alone)},
           {"operations", cell.operations},
           {"steps", steps},
           {"weights", weights}};
 }
 
-Json to_json(const WholeCell& cell) {
-  Json sampled = Json::object();
-  for (const auto& [name, lists] : cell.sampled) {
-    sampled[name] = Json::array();
-    for (const Rounds& list : lists) sampled[name].push_back(rounds_json(list));
-  }
-  return {{"kind", "whole"},         {"output", cell.output},
-          {"seconds", cell.seconds}, {"interrupted", cell.interrupted},
-          {"samples", cell.samples}, {"sampled", sampled}};
+Json to_json(const WholePart& cell) {
+  return {{"kind", "whole"},         {"part", cell.part},       {"read", rounds_json(cell.read)},
+          {"seconds", cell.seconds}, {"typical", cell.typical}, {"integrated", cell.integrated}};
 }
 
 Json to_json(const ForwardCell& cell) {
-  return {{"kind", "forward"}, {"prefix", cell.prefix}, {"seconds", rounds_json(cell.seconds)}};
+  return {{"kind", "forward"},
+          {"prefix", cell.prefix},
+          {"read", rounds_json(cell.read)},
+          {"seconds", rounds_json(cell.seconds)}};
 }
 
 Json to_json(const MemoryCell& cell) {
@@ -192,8 +226,9 @@ Json header_json(const Json& request, const Grid& grid, int64_t whole_output) {
                      {"batch_samples", grid.batch_samples},
                      {"batch_left_out", grid.batch_left_out},
                      {"weights", weights},
+                     {"passes", grid.passes},
+                     {"batch_passes", grid.batch_passes},
                      {"rounds", grid.rounds},
-                     {"batch_rounds", grid.batch_rounds},
                      {"whole_seconds", grid.whole_seconds},
                      {"ring_bytes", grid.ring_bytes}};
   return {{"kind", "study"}, {"request", request}, {"grid", json}, {"whole_output", whole_output}};

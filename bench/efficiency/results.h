@@ -14,6 +14,7 @@ namespace sigma::bench {
 // Decode with the real model: forward() on all layers' own caches, random weights in q8_0.
 struct ForwardCell {
   int64_t prefix = 0;
+  Rounds read;                            // bytes per second of this machine beside it
   std::map<std::string, Rounds> seconds;  // by variant, of a whole step
 };
 
@@ -42,13 +43,14 @@ struct Results {
   std::vector<ForwardCell> forward;
   std::vector<MemoryCell> memory;
   std::vector<QualityCell> quality;
-  std::optional<WholeCell> whole;
+  std::vector<WholePart> whole;  // in order, kWholeParts of them in the end
 
-  const StepCell* find(int64_t prefix, int64_t batch) const;
+  const StepCell* find(int64_t prefix, int64_t batch) const;  // all its passes together
+  bool whole_done() const { return whole.size() == kWholeParts; }
 };
 
 Json to_json(const StepCell& cell, Where where = Where::memory);
-Json to_json(const WholeCell& cell);
+Json to_json(const WholePart& cell);
 Json to_json(const ForwardCell& cell);
 Json to_json(const MemoryCell& cell);
 Json to_json(const QualityCell& cell);
