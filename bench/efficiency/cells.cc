@@ -156,7 +156,7 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
   for (int round = -1; round < rounds; ++round) {                                // the first warms up
     double read_ns = 0, alone_ns = 0;                                            // a byte, summed over the readings
     int readings = 0;
-    if (round < 3)
+    if (where == Where::memory && round < 3)
       for (const Peak kind : {Peak::f32, Peak::bf16, Peak::int8}) {
         double& best = cell.operations[static_cast<size_t>(kind)];
         best = std::max(best, machine_.peak_once(kind));
@@ -165,7 +165,7 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
     std::vector<WeightTimes> weight_times(formats.size());
     const Sequences sequences{batch, prefix + std::max(round, 0) % kTokens, pages};
     for (int layer_index = 0; layer_index < layers; ++layer_index) {
-      if (layer_index % between == 0) {
+      if (where == Where::memory && layer_index % between == 0) {
         read_ns += 1e9 / machine_.read_once();
         alone_ns += 1e9 / machine_.read_alone_once();
         ++readings;
@@ -183,8 +183,10 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
     }
     for (size_t i = 0; i < formats.size(); ++i) weight_times[i].common += weights(formats[i]).head(batch);
     if (round < 0) continue;
-    cell.read.push_back(readings * 1e9 / read_ns);
-    cell.read_alone.push_back(readings * 1e9 / alone_ns);
+    if (readings > 0) {
+      cell.read.push_back(readings * 1e9 / read_ns);
+      cell.read_alone.push_back(readings * 1e9 / alone_ns);
+    }
     for (size_t i = 0; i < sides.size(); ++i) times[i].append_to(cell.steps[sides[i].name]);
     for (size_t i = 0; i < formats.size(); ++i)
       weight_times[i].append_to(cell.weights[std::string(format_info(formats[i]).name)]);
