@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "base/fmt.h"
-#include "bench/efficiency/cells.h"
+#include "bench/efficiency/analysis.h"
 
 namespace sigma {
 
@@ -14,10 +14,8 @@ namespace {
 constexpr int kPageTokens = 256;
 constexpr double kGib = 1 << 30;
 
-// The best of a few reads and loops, and attention out of the processor's caches. No work is known of selective V: that
-// of choosing rows at a short context says nothing of a long one's.
+// The best of a few reads and loops, and this model's attention out of the processor's caches.
 MachineLimits measure_limits(const ModelConfig& config, const CostCase& c) {
-  constexpr int64_t kContext = 1014;
   constexpr int kRounds = 9;
   ThreadPool threads;
   bench::Bench attention(cpu_kernels(), threads, {});
@@ -32,11 +30,9 @@ MachineLimits measure_limits(const ModelConfig& config, const CostCase& c) {
     for (int i = 0; i < 3; ++i) rate = std::max(rate, machine.peak_once(kind));
     if (rate == 0) rate = limits.operations[0];
   }
-  if (c.v_top > 0) return limits;
-  const bench::Variant side{.name = "one", .config = config, .k_format = c.k_format, .v_format = c.v_format};
-  const bench::StepCell cell = attention.step({&side, 1}, kContext, 1, kRounds, bench::Where::caches);
-  bench::Rounds times = cell.steps.at(side.name).attention;
-  limits.attention_work = bench::spread_of(times).median / static_cast<double>(kContext + kRounds / 2);
+  const bench::Variant side{
+      .name = "this", .config = config, .k_format = c.k_format, .v_top = c.v_top, .v_format = c.v_format};
+  limits.work = bench::work_of(attention.work({&side, 1}, kRounds), side.name);
   return limits;
 }
 
@@ -72,7 +68,8 @@ Json limits_json(const MachineLimits& limits) {
           {"int8_per_second", limits.operations[2]},
           {"threads", limits.threads},
           {"read_alone_bytes_per_second", limits.read_alone},
-          {"attention_seconds_per_position", limits.attention_work}};
+          {"attention_work_fixed_seconds", limits.work.fixed},
+          {"attention_work_seconds_per_position", limits.work.per_position}};
 }
 
 Json plain_json(const ModelConfig& config, const WeightBytes& weights, const StepCost& cost, const CostCase& c) {

@@ -83,10 +83,17 @@ MachineLimits limits_of(const Results& results, const StepCell& cell, const std:
   MachineLimits limits{.read = cell.read[round], .read_alone = cell.read_alone[round]};
   std::copy(cell.operations.begin(), cell.operations.end(), limits.operations);
   limits.threads = results.header.at("request").at("threads");
-  // Choosing rows does not grow with the context alone: its work at a short one says nothing of a long one's.
-  if (results.cached && variant(name).v_top == 0)
-    limits.attention_work = median_of(results.cached->steps.at(name).attention) / context_of(results.cached->prefix);
+  limits.work = work_of(results.work, name);
   return limits;
+}
+
+AttentionWork work_of(const WorkCell& cell, const std::string& name) {
+  const auto found = cell.seconds.find(name);
+  if (found == cell.seconds.end()) return {};
+  const double x[] = {context_of(cell.prefix[0]), context_of(cell.prefix[1])};
+  const double y[] = {median_of(found->second[0]), median_of(found->second[1])};
+  const double slope = (y[1] - y[0]) / (x[1] - x[0]);
+  return {.fixed = y[0] - slope * x[0], .per_position = slope};
 }
 
 double context_of(int64_t prefix) { return static_cast<double>(prefix) + (1 + kTokens) / 2.0; }

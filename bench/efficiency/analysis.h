@@ -22,7 +22,9 @@ Rounds sum(const Rounds& a, const Rounds& b);
 // Where piecewise linear y(x) first falls to 0 and stays there; none: nowhere.
 std::optional<double> zero_of(const std::vector<double>& x, const std::vector<double>& y);
 
-// What is known of the machine in a round of a cell, and of a variant's work where it is proportional to the context.
+// A variant's work, on the line through both contexts.
+AttentionWork work_of(const WorkCell& cell, const std::string& variant);
+// What is known of the machine in a round of a cell, and of a variant's work.
 MachineLimits limits_of(const Results& results, const StepCell& cell, const std::string& variant, size_t round);
 
 // The context of the steps that a cell measures, their average.

@@ -126,29 +126,32 @@ Bench::LayerTimes Bench::layer(const Variant& v, const PagedView& keys, const Pa
   return times;
 }
 
-StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t batch, int rounds, Where where) {
+void Bench::prepare_expansion(const Variant& v, int64_t tokens) {
+  const AttentionShape& a = v.config.attn;
+  if (a.key_rope != KeyRope::after_expansion) return;
+  const float scale = 1 / std::sqrt(static_cast<float>(a.k_dim));
+  expansion_.resize(static_cast<size_t>(a.q_dim * a.k_dim));
+  for (float& x : expansion_) x = scale * *noise_.draw(1);
+  angles_.extend(v.config.rope.frequencies(a.q_dim), tokens);
+}
+
+StepCell Bench::step(int64_t prefix, int64_t batch, int rounds) {
+  const std::vector<Variant>& sides = variants();
   const int64_t tokens = round_up(prefix + kTokens, kPageTokens);
   const auto pages = sequence_pages(batch, tokens);
-  for (const Variant& v : sides) {
-    const AttentionShape& a = v.config.attn;
-    if (a.key_rope != KeyRope::after_expansion) continue;
-    const float scale = 1 / std::sqrt(static_cast<float>(a.k_dim));
-    expansion_.resize(static_cast<size_t>(a.q_dim * a.k_dim));
-    for (float& x : expansion_) x = scale * *noise_.draw(1);
-    angles_.extend(v.config.rope.frequencies(a.q_dim), tokens);
-  }
   const auto make_ring = [&](CacheKind kind, const CacheShape& shape, int copies) {
     const int64_t row = shape.heads * format_row_bytes(shape.format, shape.dim);
-    const int64_t slots =
-        where == Where::caches ? 1 : ring_slots(row * batch * tokens, row * batch * (prefix + 1), grid_.ring_bytes);
+    const int64_t slots = ring_slots(row * batch * tokens, row * batch * (prefix + 1), grid_.ring_bytes);
     return std::make_unique<CacheRing>(context_.k, threads_, kind, shape, batch, tokens, slots, copies);
   };
   const auto values = make_ring(CacheKind::v, value_shape(sides[0]), 1);
   std::array<std::unique_ptr<CacheRing>, kKeysCount> keys;
-  for (const Variant& v : sides)
+  for (const Variant& v : sides) {
+    prepare_expansion(v, tokens);
     if (auto& ring = keys[static_cast<size_t>(v.keys)]; !ring)
       ring = make_ring(CacheKind::k, key_shape(v), v.keys == Keys::repeated ? 4 : 1);
-  const std::vector<Format> formats = where == Where::memory ? grid_.weights : std::vector<Format>();
+  }
+  const std::vector<Format>& formats = grid_.weights;
 
   StepCell cell{.prefix = prefix, .batch = batch};
   const size_t turns = sides.size() + formats.size();
@@ -156,7 +159,7 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
   for (int round = -1; round < rounds; ++round) {                                // the first warms up
     double read_ns = 0, alone_ns = 0;                                            // a byte, summed over the readings
     int readings = 0;
-    if (where == Where::memory && round < 3)
+    if (round < 3)
       for (const Peak kind : {Peak::f32, Peak::bf16, Peak::int8}) {
         double& best = cell.operations[static_cast<size_t>(kind)];
         best = std::max(best, machine_.peak_once(kind));
@@ -165,7 +168,7 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
     std::vector<WeightTimes> weight_times(formats.size());
     const Sequences sequences{batch, prefix + std::max(round, 0) % kTokens, pages};
     for (int layer_index = 0; layer_index < layers; ++layer_index) {
-      if (where == Where::memory && layer_index % between == 0) {
+      if (layer_index % between == 0) {
         read_ns += 1e9 / machine_.read_once();
         alone_ns += 1e9 / machine_.read_alone_once();
         ++readings;
@@ -183,14 +186,45 @@ StepCell Bench::step(std::span<const Variant> sides, int64_t prefix, int64_t bat
     }
     for (size_t i = 0; i < formats.size(); ++i) weight_times[i].common += weights(formats[i]).head(batch);
     if (round < 0) continue;
-    if (readings > 0) {
-      cell.read.push_back(readings * 1e9 / read_ns);
-      cell.read_alone.push_back(readings * 1e9 / alone_ns);
-    }
+    cell.read.push_back(readings * 1e9 / read_ns);
+    cell.read_alone.push_back(readings * 1e9 / alone_ns);
     for (size_t i = 0; i < sides.size(); ++i) times[i].append_to(cell.steps[sides[i].name]);
     for (size_t i = 0; i < formats.size(); ++i)
       weight_times[i].append_to(cell.weights[std::string(format_info(formats[i]).name)]);
   }
+  return cell;
+}
+
+WorkCell Bench::work(std::span<const Variant> sides, int rounds) {
+  // No more than half of what the largest cache holds.
+  int64_t longest = 4096;
+  for (const Variant& v : sides) {
+    const double row = cache_bytes_per_token(v.config, v.k_format, v.v_format) / v.config.layers;
+    while (longest > 2 * kPageTokens &&
+           static_cast<double>(longest) * row > 0.5 * static_cast<double>(last_level_cache_bytes()))
+      longest /= 2;
+  }
+  const auto pages = sequence_pages(1, longest);
+  struct Caches {
+    CacheRing k, v;
+  };
+  std::vector<Caches> caches;
+  for (const Variant& v : sides) {
+    prepare_expansion(v, longest);
+    caches.push_back({CacheRing(context_.k, threads_, CacheKind::k, key_shape(v), 1, longest, 1),
+                      CacheRing(context_.k, threads_, CacheKind::v, value_shape(v), 1, longest, 1)});
+  }
+  WorkCell cell{.prefix = {longest / 2 - kTokens, longest - kTokens}};
+  for (int round = -1; round < rounds; ++round)
+    for (size_t at = 0; at < 2; ++at)
+      for (size_t i = 0; i < sides.size(); ++i) {
+        LayerTimes times;
+        const Sequences sequences{1, cell.prefix[at] + std::max(round, 0) % kTokens, pages};
+        layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences);  // into the caches
+        for (int l = 0; l < sides[i].config.layers; ++l)
+          times.add(layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences));
+        if (round >= 0) cell.seconds[sides[i].name][at].push_back(times.attention);
+      }
   return cell;
 }
 

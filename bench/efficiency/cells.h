@@ -51,23 +51,27 @@ struct WholePart {
   std::map<std::string, double> integrated;  // the same, from the samples' medians
 };
 
-// Where attention finds what it reads. caches: one buffer of each kind again and again, of so short a context that the
-// processor's caches hold all of them: what is left of the time is work, not waiting for memory.
-enum class Where : uint8_t { memory, caches };
+// Attention at two contexts so short that the processor's caches hold what a variant reads, each variant over one
+// buffer of each kind again and again: what is left of the time is work, not waiting for memory.
+struct WorkCell {
+  int64_t prefix[2] = {};
+  std::map<std::string, std::array<Rounds, 2>> seconds;  // by variant, all layers
+};
 
 class Bench {
  public:
   Bench(const Kernels& kernels, ThreadPool& threads, Grid grid);
 
-  // The first side and the others by turns; with Where::memory the weights in all formats, too.
-  StepCell step(std::span<const Variant> sides, int64_t prefix, int64_t batch, int rounds, Where where = Where::memory);
+  StepCell step(int64_t prefix, int64_t batch, int rounds);
+  WorkCell work(std::span<const Variant> sides, int rounds);
   // Parts from `first` on, each told to `done`, until that returns false.
   void whole(int64_t output, int first, const std::function<bool(const WholePart&)>& done);
   Machine& machine() { return machine_; }
 
  private:
-  struct Sequences;   // how many of them, how long, and their pages
-  struct LayerTimes;  // seconds of one layer
+  void prepare_expansion(const Variant& v, int64_t tokens);  // where keys are expanded after the cache
+  struct Sequences;                                          // how many of them, how long, and their pages
+  struct LayerTimes;                                         // seconds of one layer
 
   LayerTimes layer(const Variant& v, const PagedView& keys, const PagedView& values, const Sequences& sequences);
   LayerWeights& weights(Format format);               // made once

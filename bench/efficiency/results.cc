@@ -118,8 +118,10 @@ void take(Results& results, const Json& json) {
       results.steps.push_back(std::move(cell));
     else
       append(*same, cell);
-  } else if (kind == "cached") {
-    results.cached = step_of(json);
+  } else if (kind == "work") {
+    for (const auto& [name, lists] : json.at("seconds").items())
+      for (size_t at = 0; at < 2; ++at) append(results.work.seconds[name][at], rounds_of(lists.at(at)));
+    for (size_t at = 0; at < 2; ++at) results.work.prefix[at] = json.at("prefix").at(at);
   } else if (kind == "whole") {
     results.whole.push_back(whole_of(json));
     if (results.whole.back().part != std::ssize(results.whole) - 1 || results.whole.size() > kWholeParts)
@@ -170,7 +172,7 @@ const StepCell* Results::find(int64_t prefix, int64_t batch) const {
   return found == steps.end() ? nullptr : &*found;
 }
 
-Json to_json(const StepCell& cell, Where where) {
+Json to_json(const StepCell& cell) {
   Json steps = Json::object(), weights = Json::object();
   for (const auto& [name, step] : cell.steps)
     steps[name] = {{"store", rounds_json(step.store)},
@@ -180,7 +182,7 @@ Json to_json(const StepCell& cell, Where where) {
   for (const auto& [name, w] : cell.weights)
     weights[name] = {
         {"common", rounds_json(w.common)}, {"augmented_q", rounds_json(w.augmented_q)}, {"keys", rounds_json(w.keys)}};
-  return {{"kind", where == Where::memory ? "step" : "cached"},
+  return {{"kind", "step"},
           {"prefix", cell.prefix},
           {"batch", cell.batch},
           {"read", rounds_json(cell.read)},
@@ -188,6 +190,12 @@ Json to_json(const StepCell& cell, Where where) {
           {"operations", cell.operations},
           {"steps", steps},
           {"weights", weights}};
+}
+
+Json to_json(const WorkCell& cell) {
+  Json seconds = Json::object();
+  for (const auto& [name, lists] : cell.seconds) seconds[name] = {rounds_json(lists[0]), rounds_json(lists[1])};
+  return {{"kind", "work"}, {"prefix", cell.prefix}, {"seconds", seconds}};
 }
 
 Json to_json(const WholePart& cell) {

@@ -39,7 +39,7 @@ struct Results {
   Grid grid;
   int64_t whole_output = 0;
   std::vector<StepCell> steps;
-  std::optional<StepCell> cached;  // Where::caches
+  WorkCell work;
   std::vector<ForwardCell> forward;
   std::vector<MemoryCell> memory;
   std::vector<QualityCell> quality;
@@ -49,7 +49,8 @@ struct Results {
   bool whole_done() const { return whole.size() == kWholeParts; }
 };
 
-Json to_json(const StepCell& cell, Where where = Where::memory);
+Json to_json(const StepCell& cell);
+Json to_json(const WorkCell& cell);
 Json to_json(const WholePart& cell);
 Json to_json(const ForwardCell& cell);
 Json to_json(const MemoryCell& cell);

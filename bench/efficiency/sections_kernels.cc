@@ -177,18 +177,18 @@ Section bandwidth_section(const Results& results) {
 }
 
 Section cached_section(const Results& results) {
-  if (!results.cached) return {};
+  if (results.work.seconds.empty()) return {};
   Section section{.title = "Why: work that reading does not hide"};
   section.paragraphs = {
-      "The same kernels over a context that the processor's caches hold: what a cached token costs in work alone, "
-      "beside what it costs out of memory at the longest context measured. STD and Sigma do the same multiply-adds for "
-      "every query head, so that their work is closer than their bytes.",
+      fmt::format(
+          "The same kernels over {} and {} tokens, which the processor's caches hold: work with nothing to wait "
+          "for, on a line through both, beside what a cached token costs out of memory at the longest context "
+          "measured. STD and Sigma do the same multiply-adds for every query head, so that their work is closer "
+          "than their bytes.",
+          results.work.prefix[0] + kTokens, results.work.prefix[1] + kTokens),
       "The prediction has nothing from out of memory but two speeds, of one thread that reads alone and of all that "
       "read together: every thread by turns reads and works, those who read together share what the machine reads. "
-      "Where each has a path of its own nothing is hidden and work adds to reading; where they share one, a part is.",
-      "With selective V the work of choosing rows does not follow the context from a short one to a long one: its "
-      "prediction is the limits' alone, which it cannot reach."};
-  const StepCell& cell = *results.cached;
+      "Where each has a path of its own nothing is hidden and work adds to reading; where they share one, a part is."};
   const int64_t longest = prefixes_of(results, 1).back();
   Table table{.head = {"variant", "work alone, ns a token and layer",
                        fmt::format("out of memory at {}", tokens_text(longest)), "reading alone at the limit",
@@ -196,7 +196,7 @@ Section cached_section(const Results& results) {
   const double layers = variants()[0].config.layers, per_token = 1e9 / layers / context_of(longest);
   const Step std = *find_step(results, "std", longest, 1);
   for (const Variant& v : variants()) {
-    const double work = interval_of(cell.steps.at(v.name).attention).median / layers / context_of(cell.prefix) * 1e9;
+    const double work = work_of(results.work, v.name).at(context_of(longest)) * per_token;
     const Step step = *find_step(results, v.name, longest, 1);
     table.rows.push_back({v.title, fmt::format("{:.1f}", work), fmt::format("{:.1f}", step.seconds.median * per_token),
                           fmt::format("{:.1f}", step.seconds.median * step.share * per_token),

@@ -72,7 +72,6 @@ class Study {
   bool run() {
     plan();
     if (asked_for("steps")) {
-      measure_cached();
       measure_steps(1, grid_.samples, grid_.passes);
       measure_steps(grid_.batch, grid_.batch_samples, grid_.batch_passes);
     }
@@ -122,7 +121,7 @@ class Study {
   }
   void add(const Json& line) {
     file_.add(line);
-    if (work_ > 0) slowness_ = std::max(slowness_, (seconds() - work_begin_) / work_);
+    if (work_ > 0) slowness_ = (seconds() - work_begin_) / work_;
     done(work_);
   }
   Bench& bench() {
@@ -170,7 +169,12 @@ class Study {
   // --- Cells ---
 
   void measure_steps(int64_t batch, const std::vector<int64_t>& prefixes, int passes) {
-    for (int pass = 1; pass <= passes; ++pass)
+    for (int pass = 1; pass <= passes; ++pass) {
+      const auto& work = results().work.seconds;
+      if (batch == 1 && (work.empty() || std::ssize(work.begin()->second[0]) < pass * grid_.rounds)) {
+        if (!time_left(0)) return;
+        add(to_json(bench().work(variants(), grid_.rounds)));
+      }
       for (const int64_t prefix : prefixes) {
         const StepCell* const cell = results().find(prefix, batch);
         const auto there = cell == nullptr ? 0 : std::ssize(cell->read);
@@ -179,14 +183,9 @@ class Study {
           continue;
         }
         if (!time_left(step_work(prefix, batch))) return;
-        add(to_json(bench().step(variants(), prefix, batch, grid_.rounds)));
+        add(to_json(bench().step(prefix, batch, grid_.rounds)));
       }
-  }
-
-  void measure_cached() {
-    if (!results().cached && time_left(0))
-      add(to_json(bench().step(variants(), kCachedPrefix, 1, grid_.passes * grid_.rounds, Where::caches),
-                  Where::caches));
+    }
   }
 
   static double resident_bytes() {
@@ -327,7 +326,6 @@ class Study {
   }
 
   static constexpr double kQualityWork = 1e12;
-  static constexpr int64_t kCachedPrefix = 1014;  // with what is generated, 1,024 tokens: 7 MiB of all caches together
 
   const Kernels& kernels_;
   ThreadPool& threads_;

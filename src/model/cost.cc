@@ -109,7 +109,7 @@ StepTime predict_step(const StepCost& cost, const CostCase& c, Format weights, c
   };
   StepTime t;
   t.store = cost.cache_bytes_stored() / limits.read;
-  const double work = limits.attention_work * static_cast<double>(c.context) * static_cast<double>(c.batch);
+  const double work = limits.work.at(static_cast<double>(c.context)) * static_cast<double>(c.batch);
   t.attention = work > 0 ? time_by_turns(cost.cache_bytes_read(), work, limits)
                          : time(cost.cache_bytes_read(), cost.flops.attention(), c.k_format);
   t.augmented_q = time(cost.weights.augmented_q, cost.flops.augmented_q, weights);

@@ -69,13 +69,19 @@ int64_t largest_batch(const ModelConfig& config, const WeightBytes& weights, con
 enum class Arithmetic : uint8_t { f32, bf16, int8 };
 Arithmetic arithmetic_of(Format format);
 
+// Seconds that attention takes with nothing to wait for, all threads, one sequence, all layers: linear in context.
+struct AttentionWork {
+  double fixed = 0, per_position = 0;
+  double at(double context) const { return fixed + per_position * context; }
+};
+
 struct MachineLimits {
   double read = 0;            // bytes per second from memory, all threads together
   double operations[3] = {};  // per second, by Arithmetic
-  // What attention does besides waiting for memory; attention_work 0: not known.
+  // With these a prediction takes in what attention does besides waiting for memory; work of none: not known.
+  AttentionWork work;
   double read_alone = 0;  // bytes per second of one thread while the others do not read
   int threads = 1;
-  double attention_work = 0;  // seconds of all threads for one position of one sequence, all layers, out of caches
 };
 
 // Seconds of a step that reads at the machine's limit or, where that takes longer, computes at it. Attention whose work

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <numeric>
 
 #include "bench/synthetic_study.h"
@@ -51,21 +50,18 @@ TEST(Analysis, StepsOfAKnownLaw) {
   EXPECT_FALSE(find_step(results, "sigma", 12345, 1));
 }
 
-// Of a cell out of caches only the variant's own work enters, and the two speeds of reading beside each round.
+// Of what is measured out of memory nothing but the two speeds of reading beside each round enters.
 TEST(Analysis, PredictionsTakeInWork) {
   const Results results = test::synthetic_study();
   const int64_t prefix = results.grid.samples.back();
-  const Step std = *find_step(results, "std", prefix, 1);
-  const double work = test::law_of("std").at(1014) * 1.4 / context_of(1014);  // of the median round
-  const MachineLimits limits{.read = test::kRead / 1.4, .read_alone = test::kRead / 1.4, .threads = 2};
-  EXPECT_NEAR(std.predicted, time_by_turns(std.bytes, work * std::floor(context_of(prefix)), limits), 1e-9);
-  EXPECT_GT(std.predicted, std.bytes / limits.read);
-  EXPECT_LT(std.predicted, std.bytes / limits.read + work * context_of(prefix));
-  // Both slow down together, the work is known as its median: rounds around it are off by less than it is.
-  EXPECT_NEAR(std.off, std.predicted / std.seconds.median - 1, 0.02);
-  // Choosing rows is no work of that kind: the limits alone.
-  const Step top = *find_step(results, "v_top", prefix, 1);
-  EXPECT_NEAR(top.predicted, top.bytes / test::kRead * 1.4, 1e-9);
+  for (const char* name : {"std", "v_top"}) {
+    const Step step = *find_step(results, name, prefix, 1);
+    const double work = test::law_of(name).at(prefix) / 4;
+    EXPECT_NEAR(work_of(results.work, name).at(context_of(prefix)), work, 1e-9);
+    const MachineLimits limits{.read = test::kRead / 1.4, .read_alone = test::kRead / 1.4, .threads = 2};
+    EXPECT_NEAR(step.predicted, time_by_turns(step.bytes, work, limits), 1e-6);  // the median round
+    EXPECT_NEAR(step.off, step.predicted / step.seconds.median - 1, 0.02);
+  }
 }
 
 TEST(Analysis, CrossoversOfAKnownLaw) {

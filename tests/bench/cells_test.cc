@@ -13,7 +13,7 @@ TEST(Cells, EveryVariantIsMeasured) {
   Grid grid = make_grid({.quick = true, .max_prefix = 0, .max_output = 700, .memory_bytes = 1e15, .ring_bytes = 1});
   grid.weights = {Format::q4_0};
   Bench bench(cpu_kernels(), threads, grid);
-  const StepCell cell = bench.step(variants(), 600, 2, 1);
+  const StepCell cell = bench.step(600, 2, 1);
   EXPECT_EQ(cell.read.size(), 1u);
   EXPECT_EQ(cell.read_alone.size(), 1u);
   ASSERT_EQ(cell.steps.size(), variants().size());
@@ -27,6 +27,15 @@ TEST(Cells, EveryVariantIsMeasured) {
   EXPECT_GT(weights.augmented_q[0], 0);
   EXPECT_GT(weights.common[0], weights.augmented_q[0]);
   for (const char* keys : kKeyShapes) EXPECT_GT(weights.keys.at(keys)[0], 0) << keys;
+}
+
+TEST(Cells, WorkIsMeasuredOfEverySide) {
+  ThreadPool threads(2);
+  Bench bench(cpu_kernels(), threads, {});
+  const WorkCell cell = bench.work({&variant("half_after"), 1}, 1);
+  EXPECT_EQ(cell.prefix[1] + kTokens, 2 * (cell.prefix[0] + kTokens));
+  EXPECT_GT(cell.seconds.at("half_after")[0].at(0), 0);
+  EXPECT_GT(cell.seconds.at("half_after")[1].at(0), 0);
 }
 
 // A run that stopped goes on with the part that comes next, and stops when it is told to.

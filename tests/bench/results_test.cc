@@ -38,7 +38,7 @@ TEST_F(ResultsFiles, GoOnWhereTheyStopped) {
     file.add(to_json(study.steps[2]));
     for (const WholePart& part : study.whole) file.add(to_json(part));
     file.add(to_json(study.quality[1]));
-    file.add(to_json(*study.cached, Where::caches));
+    file.add(to_json(study.work));
   }
   const std::string whole = read_file(path);
   write_file(path, whole + R"({"kind": "step", "pre)");  // stopped in the middle of a line
@@ -56,7 +56,7 @@ TEST_F(ResultsFiles, GoOnWhereTheyStopped) {
   ASSERT_TRUE(again.whole_done());
   EXPECT_EQ(to_json(again.whole[5]), to_json(study.whole[5]));
   EXPECT_EQ(again.quality[0].name, "v-top 100");
-  EXPECT_TRUE(again.cached);
+  EXPECT_EQ(to_json(again.work), to_json(study.work));
 }
 
 TEST_F(ResultsFiles, ThoseOfAnotherStudyAreRefused) {

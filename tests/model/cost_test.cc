@@ -158,9 +158,9 @@ TEST(Cost, WorkByTurnsWithReading) {
   }
   const CostCase c{.context = 4096, .batch = 3};
   const StepCost cost = step_cost(kSigma, {}, c);
-  limits.attention_work = 1e-6;
+  limits.work = {.fixed = 1e-3, .per_position = 1e-6};
   EXPECT_DOUBLE_EQ(predict_step(cost, c, Format::bf16, limits).attention,
-                   time_by_turns(cost.cache_bytes_read(), 4096 * 3e-6, limits));
+                   time_by_turns(cost.cache_bytes_read(), 3 * (1e-3 + 4096e-6), limits));
 }
 
 }  // namespace
