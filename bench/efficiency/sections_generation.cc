@@ -135,7 +135,7 @@ Section agreement_section(const Results& results) {
   Section section{.title = "Sampled against whole"};
   section.paragraphs = {
       fmt::format("A generation of {} tokens without a prefix, chosen before anything was measured as the longest that "
-                  "should take no more than {:.0f} minutes, was run whole: every token, the caches of all {} layers, "
+                  "should take no more than {:g} min, was run whole: every token, the caches of all {} layers, "
                   "augmented Q in q8_0.",
                   results.whole_output, results.grid.whole_seconds / 60, variants()[0].config.layers),
       "After every 64 steps those at the two sampled contexts around were measured in the same caches and "
