@@ -152,9 +152,15 @@ void print_cost(const Json& cost) {
   for (const char* part : {"projections", "augmented_query", "ffn", "head"})
     row(part, "", mb(number("weight_bytes", part)), "", number("flops", part));
   row("total", "", mb(cost["bytes"].get<double>()), "", number("flops", "total"));
-  std::printf("at this machine's read of %.1f GB/s and peaks of %.0f f32, %.0f bf16, %.0f int8 GOP/s, at least:\n",
-              number("machine", "read_bytes_per_second") * 1e-9, number("machine", "f32_per_second") * 1e-9,
-              number("machine", "bf16_per_second") * 1e-9, number("machine", "int8_per_second") * 1e-9);
+  std::printf(
+      "at this machine's read of %.1f GB/s (%.1f by one thread alone) and peaks of %.0f f32, %.0f bf16, %.0f int8 "
+      "GOP/s; attention with its work out of caches, %.2f ms:\n",
+      number("machine", "read_bytes_per_second") * 1e-9, number("machine", "read_alone_bytes_per_second") * 1e-9,
+      number("machine", "f32_per_second") * 1e-9, number("machine", "bf16_per_second") * 1e-9,
+      number("machine", "int8_per_second") * 1e-9,
+      1e3 * cost["batch"].get<double>() *
+          (number("machine", "attention_work_fixed_seconds") +
+           number("machine", "attention_work_seconds_per_position") * cost["context"].get<double>()));
   for (const auto& [name, seconds] : cost["predicted_seconds"].items())
     std::printf("  %-18s %10.3f ms\n", name.c_str(), seconds.get<double>() * 1e3);
   const Json& plain = cost["against_plain_form"];
