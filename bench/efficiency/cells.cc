@@ -155,9 +155,10 @@ StepCell Bench::step(int64_t prefix, int64_t batch, int rounds) {
 
   StepCell cell{.prefix = prefix, .batch = batch};
   const size_t turns = sides.size() + formats.size();
-  const int layers = sides[0].config.layers, between = prefix < 16384 ? 13 : 4;  // layers between readings of the limit
-  for (int round = -1; round < rounds; ++round) {                                // the first warms up
-    double read_ns = 0, alone_ns = 0;                                            // a byte, summed over the readings
+  const int layers = sides[0].config.layers;
+  const int between = prefix < 16384 ? 13 : 4;     // layers between two readings of the limit
+  for (int round = -1; round < rounds; ++round) {  // the first warms up
+    double read_ns = 0, alone_ns = 0;              // of a byte, summed over the readings
     int readings = 0;
     if (round < 3)
       for (const Peak kind : {Peak::f32, Peak::bf16, Peak::int8}) {
@@ -229,8 +230,7 @@ WorkCell Bench::work(std::span<const Variant> sides, int rounds) {
 }
 
 void Bench::whole(int64_t output, int first, const std::function<bool(const WholePart&)>& done) {
-  constexpr int64_t kStretch = 64;
-  constexpr int kRepeats = 3;  // of each sample
+  constexpr int64_t kStretch = 64, kBetween = 8;  // steps: of a stretch, between two measurements of a sample
   const char* const names[] = {"std", "sigma"};
   const int64_t tokens = round_up(output, kPageTokens);
   const auto pages = sequence_pages(1, tokens);
@@ -264,25 +264,25 @@ void Bench::whole(int64_t output, int first, const std::function<bool(const Whol
     const int64_t end = output * (part + 1) / kWholeParts;
     for (int64_t begin = output * part / kWholeParts; begin < end; begin += kStretch) {
       const int64_t steps = std::min(kStretch, end - begin);
+      const std::vector<double> parts = generation_weights(contexts, begin, steps);
       std::array<Rounds, 2> times;
+      std::vector<std::array<Rounds, 2>> samples(contexts.size());
+      const auto run = [&](int64_t position, std::array<Rounds, 2>& list) {
+        const auto both = step(position);
+        for (size_t side = 0; side < 2; ++side) list[side].push_back(both[side]);
+      };
       for (int64_t i = 0; i < steps; ++i) {
-        const auto both = step(begin + i);
-        for (size_t side = 0; side < 2; ++side) times[side].push_back(both[side]);
+        run(begin + i, times);
+        if (i % kBetween != 0) continue;
+        for (size_t s = 0; s < contexts.size(); ++s)
+          if (parts[s] != 0) run(static_cast<int64_t>(contexts[s]) - 1, samples[s]);
       }
       cell.read.push_back(machine_.read_once());
       for (size_t side = 0; side < 2; ++side) {
         cell.seconds[names[side]] += std::accumulate(times[side].begin(), times[side].end(), 0.0);
         cell.typical[names[side]] += median_of(times[side]) * static_cast<double>(steps);
-      }
-      const std::vector<double> parts = generation_weights(contexts, begin, steps);
-      for (size_t s = 0; s < contexts.size(); ++s) {
-        if (parts[s] == 0) continue;
-        std::array<Rounds, 2> repeats;
-        for (int i = 0; i < kRepeats; ++i) {
-          const auto both = step(static_cast<int64_t>(contexts[s]) - 1);
-          for (size_t side = 0; side < 2; ++side) repeats[side].push_back(both[side]);
-        }
-        for (size_t side = 0; side < 2; ++side) cell.integrated[names[side]] += parts[s] * median_of(repeats[side]);
+        for (size_t s = 0; s < contexts.size(); ++s)
+          if (parts[s] != 0) cell.integrated[names[side]] += parts[s] * median_of(samples[s][side]);
       }
     }
     if (!done(cell)) return;

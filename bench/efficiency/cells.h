@@ -40,8 +40,8 @@ struct StepCell {
 };
 
 // One of the equal parts of a generation of `output` tokens without a prefix: every step of it, in the caches of all
-// layers. After each stretch of 64 steps those at the sampled contexts around it are measured in the same caches, so
-// that both sides of the comparison see the same machine.
+// layers. Among the steps of each stretch of 64 those at the sampled contexts around it are measured again and again in
+// the same caches, so that both sides of the comparison see the same machine.
 inline constexpr int kWholeParts = 16;
 struct WholePart {
   int part = 0;

@@ -42,9 +42,14 @@ StepCell step_of(const Json& json) {
                 .read = rounds_of(json.at("read")),
                 .read_alone = rounds_of(json.at("read_alone")),
                 .operations = json.at("operations").get<std::array<double, 3>>()};
-  for (const auto& [name, s] : json.at("steps").items())
-    cell.steps[name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
-                        rounds_of(s.at("combine"))};
+  if (cell.read_alone.size() != cell.read.size())
+    throw Error("read_alone", fmt::format("{} values, as read has", cell.read.size()),
+                fmt::format("{}", cell.read_alone.size()));
+  for (const Variant& v : variants()) {
+    const Json& s = json.at("steps").at(v.name);
+    cell.steps[v.name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
+                          rounds_of(s.at("combine"))};
+  }
   for (const auto& [name, w] : json.at("weights").items())
     cell.weights[name] = {rounds_of(w.at("common")), rounds_of(w.at("augmented_q")), rounds_by_name(w.at("keys"))};
   return cell;
@@ -74,12 +79,13 @@ void append(StepCell& cell, const StepCell& more) {
 }
 
 WholePart whole_of(const Json& json) {
-  using Seconds = std::map<std::string, double>;
-  return {.part = json.at("part"),
-          .read = rounds_of(json.at("read")),
-          .seconds = json.at("seconds").get<Seconds>(),
-          .typical = json.at("typical").get<Seconds>(),
-          .integrated = json.at("integrated").get<Seconds>()};
+  WholePart part{.part = json.at("part"), .read = rounds_of(json.at("read"))};
+  for (const char* name : {"std", "sigma"}) {
+    part.seconds[name] = json.at("seconds").at(name);
+    part.typical[name] = json.at("typical").at(name);
+    part.integrated[name] = json.at("integrated").at(name);
+  }
+  return part;
 }
 
 Grid grid_of(const Json& json) {
@@ -119,8 +125,9 @@ void take(Results& results, const Json& json) {
     else
       append(*same, cell);
   } else if (kind == "work") {
-    for (const auto& [name, lists] : json.at("seconds").items())
-      for (size_t at = 0; at < 2; ++at) append(results.work.seconds[name][at], rounds_of(lists.at(at)));
+    for (const Variant& v : variants())
+      for (size_t at = 0; at < 2; ++at)
+        append(results.work.seconds[v.name][at], rounds_of(json.at("seconds").at(v.name).at(at)));
     for (size_t at = 0; at < 2; ++at) results.work.prefix[at] = json.at("prefix").at(at);
   } else if (kind == "whole") {
     results.whole.push_back(whole_of(json));

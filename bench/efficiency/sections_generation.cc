@@ -138,9 +138,9 @@ Section agreement_section(const Results& results) {
                   "should take no more than {:g} min, was run whole: every token, the caches of all {} layers, "
                   "augmented Q in q8_0.",
                   results.whole_output, results.grid.whole_seconds / 60, variants()[0].config.layers),
-      "After every 64 steps those at the two sampled contexts around were measured in the same caches and "
-      "integrated. Medians are compared with medians: each step counts as the median of its 64, each sample as that of "
-      "three; the plain sum has the moments in which other programs ran, too. The last column is the integral over "
+      "After every eighth step those at the two sampled contexts around were measured in the same caches and "
+      "integrated. Medians are compared with medians: of every 64 steps and of the samples among them; the plain sum "
+      "has the moments in which other programs ran, too. The last column is the integral over "
       "rings of buffers, as every other figure here, measured at other times: it is scaled by the read bandwidth "
       "beside each."};
   Table table{.head = {"", "sum of every step", "each as the median of 64", "integrated", "difference", "from rings"}};

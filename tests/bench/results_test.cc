@@ -78,6 +78,12 @@ TEST_F(ResultsFiles, FaultsAreNamedByTheirLine) {
   EXPECT_NE(error_of(header + "nonsense\n").find("efficiency.jsonl:2"), std::string::npos);
   EXPECT_NE(error_of(to_json(study.steps[0]).dump() + "\n").find("header"), std::string::npos);
   EXPECT_NE(error_of(header + to_json(study.whole[1]).dump() + "\n").find("part 0"), std::string::npos);
+  Json step = to_json(study.steps[0]);
+  step["read_alone"].erase(0);
+  EXPECT_NE(error_of(header + step.dump() + "\n").find("9 values"), std::string::npos);
+  step = to_json(study.steps[0]);
+  step["steps"].erase("q8_k");
+  EXPECT_NE(error_of(header + step.dump() + "\n").find("q8_k"), std::string::npos);
   EXPECT_NE(error_of("[1]\n").find("efficiency.jsonl:1"), std::string::npos);
 }
 
