@@ -1,10 +1,15 @@
 #include "bench/efficiency/results.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
+#include <iterator>
 #include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -251,32 +256,36 @@ Json header_json(const Json& request, const Grid& grid, int64_t whole_output) {
 
 ResultsFile::ResultsFile(std::string path, const Json& request, const std::function<Json()>& make_header)
     : path_(std::move(path)) {
-  if (std::filesystem::exists(path_)) {
+  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw Error(path_, "a file that can be written", std::generic_category().message(errno));
+  try {
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) throw Error(path_, "a study that nobody is at work on", "one at work");
     const std::string text = read_file(path_);
     results_ = parse(text, path_);
     const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-    if (whole < text.size()) write_file(path_, std::string_view(text).substr(0, whole));
+    if (whole < text.size() && ::ftruncate(fd_, static_cast<off_t>(whole)) != 0)
+      throw Error(path_, "a file that can be cut", std::generic_category().message(errno));
+    if (results_.header.is_null()) {
+      add(make_header());
+      return;
+    }
+    const Json& before = results_.header.at("request");
+    if (before != request)
+      throw Error(path_,
+                  fmt::format("a study of the same request to go on with ({}), or another --out", request.dump()),
+                  before.dump());
+  } catch (...) {
+    ::close(fd_);
+    throw;
   }
-  if (results_.header.is_null()) {
-    add(make_header());
-    return;
-  }
-  const Json& before = results_.header.at("request");
-  if (before != request)
-    throw Error(path_, fmt::format("a study of the same request to go on with ({}), or another --out", request.dump()),
-                before.dump());
 }
 
-void ResultsFile::append(const Json& line) {
-  std::FILE* file = std::fopen(path_.c_str(), "a");
-  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (!written || !closed) throw Error(path_, "room to add a line", "a failed write");
-}
+ResultsFile::~ResultsFile() { ::close(fd_); }
 
 void ResultsFile::add(const Json& line) {
-  append(line);
+  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (::write(fd_, text.data(), text.size()) != std::ssize(text))
+    throw Error(path_, "room to add a line", "a failed write");
   take(results_, line);
 }
 

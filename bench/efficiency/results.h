@@ -57,18 +57,21 @@ Json to_json(const MemoryCell& cell);
 Json to_json(const QualityCell& cell);
 Json header_json(const Json& request, const Grid& grid, int64_t whole_output);
 
-// The file of lines. A last line without an end (the program was stopped while it wrote) is dropped; anything else that
-// is no line of a study is an Error that says where.
+// The file of lines, which one study at a time is at work on. A last line without an end (the program was stopped while
+// it wrote) is dropped; anything else that is no line of a study is an Error that says where.
 class ResultsFile {
  public:
   // A file that is not there begins with make_header(); one that is goes on. Error when it answers another request.
   ResultsFile(std::string path, const Json& request, const std::function<Json()>& make_header);
+  ~ResultsFile();
+  ResultsFile(const ResultsFile&) = delete;
+  ResultsFile& operator=(const ResultsFile&) = delete;
   const Results& results() const { return results_; }
   void add(const Json& line);
 
  private:
-  void append(const Json& line);
   std::string path_;
+  int fd_ = -1;
   Results results_;
 };
 

@@ -71,6 +71,14 @@ TEST_F(ResultsFiles, ThoseOfAnotherStudyAreRefused) {
   }
 }
 
+TEST_F(ResultsFiles, OneStudyAtATimeIsAtWork) {
+  {
+    const ResultsFile first = open();
+    EXPECT_THROW(open(), Error);
+  }
+  open();
+}
+
 TEST_F(ResultsFiles, FaultsAreNamedByTheirLine) {
   const std::string header = study.header.dump() + "\n";
   EXPECT_NE(error_of(header + "{\"kind\": \"step\"}\n").find("efficiency.jsonl:2"), std::string::npos);
