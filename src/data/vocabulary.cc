@@ -32,7 +32,7 @@ std::optional<Vocabulary> read_vocabulary(const std::string& prefix) {
   const Json j = read_json(path);
   const auto has = [&](const char* key, auto is) { return j.is_object() && j.contains(key) && (j[key].*is)(); };
   if (!has("tokenizer", &Json::is_string) || !has("vocab", &Json::is_number_unsigned) ||
-      !has("vocab_sha256", &Json::is_string) || j["vocab"] > std::numeric_limits<int32_t>::max())
+      !has("vocab_sha256", &Json::is_string) || j["vocab"].get<uint64_t>() > std::numeric_limits<int32_t>::max())
     throw Error(path, "the vocabulary of a shard: tokenizer, vocab and vocab_sha256", printable(j.dump(), 60));
   return Vocabulary{j["tokenizer"], j["vocab"], j["vocab_sha256"]};
 }
