@@ -11,6 +11,7 @@ TITLES = {
     "attention": "Attention alone, 32k tokens in the cache, one layer after another out of memory",
     "generation": "Start-up, memory, speculation",
     "tokenizers": "Tokenizers beside Hugging Face's",
+    "training": "Training beside PyTorch: steps of 8,192 tokens in passes of 2,048, and tuning in steps of 4,096",
     "corpus": "The corpus pipeline",
     "quality": "Quality: change of perplexity against the shipped weights in f32, with one standard error",
     "exactness": "Exactness: ways to compute an answer that change any bit of it, of six",
