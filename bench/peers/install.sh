@@ -2,7 +2,7 @@
 # Installs the peers that benchmarks and comparisons run against. Minutes the first time; nothing when up to date.
 # usage: install.sh [llama] [torch]    both without a word
 #   llama: bench/peers/.venv: llama.cpp, built from the source that llama-cpp-python carries, with this machine's own
-#          instructions, and Hugging Face's tokenizers; datatrove
+#          instructions, Hugging Face's tokenizers, and datatrove
 #   torch: bench/peers/.venv-torch: PyTorch, 5 GB on disk
 set -eu
 cd "$(dirname "$0")"

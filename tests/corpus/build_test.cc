@@ -258,7 +258,7 @@ TEST_F(CorpusBuild, NothingInTheSource) {
 
 TEST_F(CorpusBuild, DamagedAndEmptyInputsAreNamed) {
   fs::create_directories(folder_.path("lines"));
-  write_file(folder_.path("lines/a.jsonl.gz"), std::string("\x1f\x8b damaged"));
+  write_file(folder_.path("lines/a.jsonl.gz"), std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03 damaged", 18));
   write_file(folder_.path("lines/b.jsonl"), "");
   write_file(folder_.path("lines/c.jsonl"), "{\"id\":\"c\",\"text\":\"" + std::string("one ") + "\"}\n");
   BuildOptions lines = options("work", 2);
