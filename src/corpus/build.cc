@@ -148,7 +148,9 @@ Json build_corpus(const BuildOptions& options) {
   const FolderLock lock(options.work);
   remove_leftovers(options.work);
   std::vector<Part> parts = extract_stage(build);
-  clean_stage(build, parts);
+  Json classifiers;
+  const Classifiers models = classifier_stage(build, parts, classifiers);
+  clean_stage(build, parts, models);
   const std::vector<RepeatedParagraph> repeated = paragraph_stage(build, parts);
   sign_stage(build, parts, repeated);
   const std::vector<Decision> decisions = duplicate_stage(build, parts);
@@ -161,11 +163,13 @@ Json build_corpus(const BuildOptions& options) {
     const Json record = read_json(unit);
     for (const Json& file : record.at("inputs")) inputs.push_back(file);
   }
-  const Json manifest = {{"sigma", options.version},
+  Json manifest = {{"sigma", options.version},
                          {"configuration", config_json(options.config)},
                          {"inputs", inputs},
+                         {"classifiers", classifiers},
                          {"stages", funnel_json(build)},
                          {"result", result}};
+  if (!build.options().config.judged.empty()) manifest["judged"] = judge(build, parts, models);
   const auto dump = [](const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; };
   write_file(options.work + "/details.json", dump({{"stages", details_json(build)}}));
   write_file(options.work + "/manifest.json", dump(manifest));

@@ -225,4 +225,14 @@ std::string_view refusal(const Measures& m, const FilterConfig& c) {
   return {};
 }
 
+std::string_view sure_quality(const Measures& m, const FilterConfig& c) {
+  if (m.words < static_cast<uint64_t>(std::max<int64_t>(0, c.min_words))) return {};
+  if (!refusal(m, c).empty() || m.english < 0.06 || m.letters < 0.5 || m.bullets > 0.7 || m.duplicate_lines > 0.3 ||
+      m.duplicate_ngrams > 0.5)
+    return "poor";
+  const bool good = m.words >= 120 && m.english > 0.2 && m.letters > 0.7 && m.bullets < 0.3 &&
+                    m.duplicate_lines < 0.1 && m.duplicate_ngrams < 0.2;
+  return good ? "good" : "";
+}
+
 }  // namespace sigma::corpus

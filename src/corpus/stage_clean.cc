@@ -13,7 +13,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "clean 2";
+constexpr std::string_view kForm = "clean 3";
 constexpr size_t kLeastParagraph = 100;  // bytes; shorter ones come again in any text
 
 // The next paragraph of `rest` (lines up to a blank one) with the blank lines behind it.
@@ -37,7 +37,7 @@ struct Cleaner {
   std::vector<uint64_t> hashes;
   std::string hash_bytes;
 
-  Tally run(const CorpusConfig& config, const std::string& in, const std::string& out) {
+  Tally run(const CorpusConfig& config, const Classifiers& classifiers, const std::string& in, const std::string& out) {
     Tally tally;
     DocumentWriter writer(out + ".jsonl.zst");
     FileWriter paragraphs(out + ".paragraphs");
@@ -59,6 +59,15 @@ struct Cleaner {
             fmt::format(
                 "{} words, letters {:.2f}, English {:.2f}, repeated lines {:.2f}, paragraphs {:.2f}, phrases {:.2f}",
                 m.words, m.letters, m.english, m.duplicate_lines, m.duplicate_paragraphs, m.duplicate_ngrams));
+        return;
+      }
+      std::string note;
+      const size_t labels = d.metadata.size();
+      const std::string reason = classifiers.apply(d, note);
+      for (size_t i = labels; i < d.metadata.size(); i += 2)
+        ++tally.notes[d.metadata[i].first + ": " + d.metadata[i].second];
+      if (!reason.empty()) {
+        tally.drop(reason, d, note);
         return;
       }
       if (config.mask_personal) {
@@ -116,10 +125,10 @@ uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector
   return dropped;
 }
 
-void clean_stage(Build& build, std::vector<Part>& parts) {
+void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers) {
   const std::string folder = build.folder("2-clean");
   const CorpusConfig& config = build.options().config;
-  const std::string rules = config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "");
+  const std::string rules = config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "") + classifiers.key();
   std::vector<Tally> tallies(parts.size());
   std::vector<Cleaner> cleaners(static_cast<size_t>(build.pool().size()));
   build.parallel("clean", parts.size(), [&](size_t i, int thread) {
@@ -130,7 +139,7 @@ void clean_stage(Build& build, std::vector<Part>& parts) {
     const bool done = !record.is_null();
     if (!done) {
       const Tally tally =
-          cleaners[static_cast<size_t>(thread)].run(config, build.options().work + "/1-extract/" + part.name, path);
+          cleaners[static_cast<size_t>(thread)].run(config, classifiers, build.options().work + "/1-extract/" + part.name, path);
       record = {{"tally", tally.json()}};
       Build::write_record(path + ".json", part.key, record);
     }
