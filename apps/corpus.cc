@@ -55,8 +55,9 @@ int fetch(const Options& o) {
   return 0;
 }
 
-int build(const Options& o) {
+int build(const Options& o, Collectives& processes) {
   corpus::BuildOptions options;
+  options.processes = &processes;
   options.config = corpus::read_corpus_config(o.what);
   options.work = work_folder(o);
   options.version = SIGMA_VERSION;
@@ -67,6 +68,7 @@ int build(const Options& o) {
     options.tokenizer = &*tokenizer;
   }
   const Json manifest = corpus::build_corpus(options);
+  if (processes.rank() > 0) return 0;  // the first one speaks for all
   write_file(options.work + "/report.html", corpus::report_html(options.work));
   const Json& result = manifest.at("result");
   if (o.json) {
@@ -79,6 +81,17 @@ int build(const Options& o) {
   if (result.contains("tokens")) std::printf(", %.2f million tokens", result.at("tokens").get<double>() / 1e6);
   std::printf("\nmanifest.json says what became of everything; report.html shows it\n");
   return 0;
+}
+
+int build(const Options& o) {
+  Collectives processes;
+  try {
+    return build(o, processes);
+  } catch (const std::exception& e) {
+    if (processes.size() == 1) throw;
+    std::fprintf(stderr, "sigma: process %d: %s\n", processes.rank(), e.what());
+    processes.abort(1);  // the others wait for this one
+  }
 }
 
 int report(const Options& o) {
@@ -139,10 +152,12 @@ Run corpus_command(Cli& cli) {
   cli.example("sigma corpus fetch debian --set small       # packages into the cache, nothing is installed");
   cli.example("sigma corpus fetch language                 # the model that tells languages apart");
   cli.example("sigma corpus build configs/corpus-small.toml --work small.corpus");
+  cli.example("mpirun -n 4 sigma corpus build big.toml --work /shared/big.corpus  # together, to the same bytes");
   cli.example("sigma corpus report small.corpus            # report.html again");
   cli.example("sigma corpus sample small.corpus --count 3 --category kernel");
   cli.choice("ACTION", o->action, {"fetch", "build", "report", "sample"}, "fetch, build, report or sample");
-  cli.option("WHAT", o->what, "fetch: debian or language; build: a CORPUS.toml; report, sample: the work folder of a build",
+  cli.option("WHAT", o->what,
+             "fetch: debian or language; build: a CORPUS.toml; report, sample: the work folder of a build",
              Cli::Need::required);
   cli.option("--work", o->work,
              "build: the folder for everything that is written; named after the configuration without it");

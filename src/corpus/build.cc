@@ -2,10 +2,14 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <exception>
 #include <filesystem>
+#include <mutex>
+#include <numeric>
+#include <optional>
 
 #include "base/file.h"
 #include "base/progress.h"
@@ -17,7 +21,52 @@ namespace sigma::corpus {
 
 namespace fs = std::filesystem;
 
-Build::Build(const BuildOptions& options) : options_(options), pool_(options.threads) {}
+namespace {
+
+// What the record says, when it was made from the task's key and the results are there; otherwise null.
+Json record_of(const Task& task) {
+  if (!fs::exists(task.record)) return nullptr;
+  Json json = read_json(task.record);
+  if (!json.is_object() || json.value("key", "") != task.key) return nullptr;
+  for (const std::string& result : task.results)
+    if (!fs::exists(result)) return nullptr;
+  return json;
+}
+
+void write_record(const Task& task, const Json& content) {
+  Json record = {{"key", task.key}};
+  record.update(content);
+  write_file(task.record, record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+// Which of the tasks are this process's, the largest first: each goes to the process that has least to do so far.
+std::vector<size_t> share_of(int rank, int size, const std::vector<uint64_t>& bytes) {
+  std::vector<size_t> order(bytes.size()), mine;
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return bytes[a] > bytes[b]; });
+  std::vector<uint64_t> load(static_cast<size_t>(size));
+  for (const size_t task : order) {
+    const auto least = std::min_element(load.begin(), load.end());
+    *least += bytes[task] + 1;
+    if (least - load.begin() == rank) mine.push_back(task);
+  }
+  return mine;
+}
+
+}  // namespace
+
+Build::Build(const BuildOptions& options) : options_(options), processes_(options.processes), pool_(options.threads) {
+  auto threads = static_cast<double>(pool_.size());
+  sum({&threads, 1});
+  workers_ = static_cast<size_t>(threads);
+}
+
+void Build::barrier() {
+  if (processes_ != nullptr) processes_->barrier();
+}
+void Build::sum(std::span<double> values) {
+  if (processes_ != nullptr) processes_->sum(values);
+}
 
 std::string Build::folder(const std::string& stage) {
   const std::string path = options_.work + "/" + stage;
@@ -27,38 +76,45 @@ std::string Build::folder(const std::string& stage) {
   return path;
 }
 
-void Build::parallel(const std::string& label, size_t tasks, const std::function<void(size_t, int)>& f) {
-  Progress progress(label, tasks, "tasks");
-  std::atomic<size_t> done{0};
+void Build::divide(const std::string& label, const std::vector<uint64_t>& bytes,
+                   const std::function<void(size_t, int)>& f) {
+  const std::vector<size_t> mine = share_of(rank(), size(), bytes);
+  Progress progress(label, first() ? mine.size() : 0, "tasks");
+  std::mutex mutex;
+  size_t done = 0;
   std::atomic<bool> failed{false};
-  std::vector<std::exception_ptr> faults(tasks);
-  pool_.run(static_cast<int64_t>(tasks), [&](int64_t task, int thread) {
+  std::vector<std::exception_ptr> faults(bytes.size());
+  pool_.run(static_cast<int64_t>(mine.size()), [&](int64_t i, int thread) {
     if (failed.load(std::memory_order_relaxed)) return;
+    const size_t task = mine[static_cast<size_t>(i)];
     try {
-      f(static_cast<size_t>(task), thread);
+      f(task, thread);
     } catch (...) {
-      faults[static_cast<size_t>(task)] = std::current_exception();
+      faults[task] = std::current_exception();
       failed = true;
     }
-    const size_t now = ++done;
     const std::lock_guard lock(mutex);
-    progress.update(now);
+    ++done;
+    if (first()) progress.update(done);
   });
   for (const std::exception_ptr& fault : faults)
     if (fault) std::rethrow_exception(fault);
+  barrier();
 }
 
-Json Build::record(const std::string& path, const std::string& key) {
-  if (!fs::exists(path)) return nullptr;
-  Json json = read_json(path);
-  if (!json.is_object() || json.value("key", "") != key) return nullptr;
-  return json;
-}
-
-void Build::write_record(const std::string& path, const std::string& key, Json content) {
-  Json record = {{"key", key}};
-  record.update(content);
-  write_file(path, record.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+void Build::perform(const std::string& label, const std::vector<Task>& tasks,
+                    const std::function<Json(size_t, int)>& run, const std::function<void(size_t, const Json&)>& take) {
+  std::vector<uint64_t> bytes;
+  for (const Task& task : tasks) bytes.push_back(task.bytes);
+  divide(label, bytes, [&](size_t i, int thread) {
+    if (record_of(tasks[i]).is_null()) write_record(tasks[i], run(i, thread));
+  });
+  for (size_t i = 0; i < tasks.size(); ++i) {
+    const Json record = record_of(tasks[i]);
+    if (record.is_null())
+      throw Error(tasks[i].record, "the same configuration and inputs for all processes, in one work folder", "others");
+    take(i, record);
+  }
 }
 
 std::string Build::key_of(const std::vector<std::string>& texts) {
@@ -96,7 +152,7 @@ class FolderLock {
   int fd_ = -1;
 };
 
-// What a run that was killed left half-written.
+// What a run that was killed left half-written, and what stages pass on among themselves.
 void remove_leftovers(const std::string& work) {
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::recursive_directory_iterator(work)) {
@@ -145,8 +201,12 @@ Json details_json(const Build& build) {
 Json build_corpus(const BuildOptions& options) {
   Build build(options);
   build.folder(".");
-  const FolderLock lock(options.work);
-  remove_leftovers(options.work);
+  std::optional<FolderLock> lock;  // of the first process, for all
+  if (build.first()) {
+    lock.emplace(options.work);
+    remove_leftovers(options.work);
+  }
+  build.barrier();
   std::vector<Part> parts = extract_stage(build);
   Json classifiers;
   const Classifiers models = classifier_stage(build, parts, classifiers);
@@ -164,15 +224,18 @@ Json build_corpus(const BuildOptions& options) {
     for (const Json& file : record.at("inputs")) inputs.push_back(file);
   }
   Json manifest = {{"sigma", options.version},
-                         {"configuration", config_json(options.config)},
-                         {"inputs", inputs},
-                         {"classifiers", classifiers},
-                         {"stages", funnel_json(build)},
-                         {"result", result}};
+                   {"configuration", config_json(options.config)},
+                   {"inputs", inputs},
+                   {"classifiers", classifiers},
+                   {"stages", funnel_json(build)},
+                   {"result", result}};
   if (!build.options().config.judged.empty()) manifest["judged"] = judge(build, parts, models);
   const auto dump = [](const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; };
-  write_file(options.work + "/details.json", dump({{"stages", details_json(build)}}));
-  write_file(options.work + "/manifest.json", dump(manifest));
+  if (build.first()) {
+    write_file(options.work + "/details.json", dump({{"stages", details_json(build)}}));
+    write_file(options.work + "/manifest.json", dump(manifest));
+    remove_leftovers(options.work);
+  }
   return manifest;
 }
 

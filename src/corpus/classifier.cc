@@ -53,8 +53,8 @@ struct Classifier::Impl {
 
 Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()), sha256_(file_sha256(path)) {
   const std::string record = path + ".json";
-  const std::string expected = std::filesystem::exists(record) ? read_json(record).value("sha256", "")
-                                                               : std::string(kLanguagesSha256);
+  const std::string expected =
+      std::filesystem::exists(record) ? read_json(record).value("sha256", "") : std::string(kLanguagesSha256);
   if (sha256_ != expected)
     throw Error(path, "a classifier with the SHA-256 " + printable(expected), "one with " + sha256_);
   try {

@@ -73,11 +73,13 @@ FilterConfig read_filters(TomlTable t) {
 ClassifierConfig read_classifier(TomlTable& t, const fs::path& folder) {
   ClassifierConfig c;
   c.name = t.required_text("name");
-  if (c.name.empty() || !std::all_of(c.name.begin(), c.name.end(), [](char l) { return l == '_' || (l >= 'a' && l <= 'z'); }))
+  if (c.name.empty() ||
+      !std::all_of(c.name.begin(), c.name.end(), [](char l) { return l == '_' || (l >= 'a' && l <= 'z'); }))
     throw Error(t.where("name"), "a name of small letters", '"' + printable(c.name) + '"');
   const std::string model = t.text("model", "");
   if (t.has("labels")) c.labels = t.word("labels", "", {"category", "quality"});
-  if (model.empty() == c.labels.empty()) throw Error(t.where("model"), "either model or labels", model.empty() ? "none" : "both");
+  if (model.empty() == c.labels.empty())
+    throw Error(t.where("model"), "either model or labels", model.empty() ? "none" : "both");
   if (!model.empty()) c.model = model == kLanguageModel ? language_model() : resolve(model, folder);
   c.keep = t.texts("keep");
   c.sure = t.number("sure", c.sure, 0, 1);
@@ -127,7 +129,8 @@ CorpusConfig read_corpus_config(const std::string& path) {
     c.classifiers.push_back(read_classifier(classifier, folder));
     for (size_t i = 0; i + 1 < c.classifiers.size(); ++i)
       if (c.classifiers[i].name == c.classifiers.back().name)
-        throw Error(classifier.where("name"), "classifiers with names of their own", "two called " + c.classifiers[i].name);
+        throw Error(classifier.where("name"), "classifiers with names of their own",
+                    "two called " + c.classifiers[i].name);
   }
   if (t.has("judged")) c.judged = resolve(t.text("judged", ""), folder);
   TomlTable cleaning = t.table("cleaning");

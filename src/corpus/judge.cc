@@ -65,8 +65,11 @@ class Agreement {
     }
     Json rows = Json::object();
     for (const auto& [label, n] : labels)
-      rows[label] = {{"documents", n[1]}, {"labelled", n[2]}, {"right", n[0]},
-                     {"precision", share(n[0], n[2])}, {"recall", share(n[0], n[1])}};
+      rows[label] = {{"documents", n[1]},
+                     {"labelled", n[2]},
+                     {"right", n[0]},
+                     {"precision", share(n[0], n[2])},
+                     {"recall", share(n[0], n[1])}};
     return {{"documents", count_}, {"right", share(right, count_)}, {"labels", rows}};
   }
 
@@ -109,7 +112,8 @@ Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& clas
         for (const auto& [key, value] : d.metadata)
           if (key == name) agreements[name].add(label, value);
       }
-      agreements["rules and classifiers"].add(wanted ? "kept" : "left out", refused || !reason.empty() ? "left out" : "kept");
+      agreements["rules and classifiers"].add(wanted ? "kept" : "left out",
+                                              refused || !reason.empty() ? "left out" : "kept");
     });
   Json out = {{"judged", judgements.size()}, {"not_there", judgements.size() - found}, {"changed", changed}};
   for (const auto& [name, agreement] : agreements) out["agreement"][name] = agreement.json();

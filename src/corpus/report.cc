@@ -247,7 +247,8 @@ void add_judged(std::string& out, const Json& manifest) {
     std::string examples;
     const Json counts = c.value("examples", Json::object());
     for (const auto& [label, count] : counts.items())
-      examples += fmt::format("{}{} {}", examples.empty() ? "" : ", ", grouped(count.get<uint64_t>()), escape_html(label));
+      examples +=
+          fmt::format("{}{} {}", examples.empty() ? "" : ", ", grouped(count.get<uint64_t>()), escape_html(label));
     out += fmt::format("<tr><td>{}<td>{}<td>{}<td><small>{}</small></tr>", escape_html(c.at("name").get<std::string>()),
                        escape_html(c.at("labels").get<std::string>()), examples,
                        escape_html(c.at("sha256").get<std::string>().substr(0, 16)));
@@ -256,18 +257,21 @@ void add_judged(std::string& out, const Json& manifest) {
   if (!manifest.contains("judged")) return;
   const Json& judged = manifest.at("judged");
   out += fmt::format(
-      "<h3>Against people</h3><p class=lead>{} documents were labelled by people who read them; {} of them have changed "
+      "<h3>Against people</h3><p class=lead>{} documents were labelled by people who read them; {} of them have "
+      "changed "
       "since, {} are not here.</p><table><tr><th>what<th>label<th class=n>people's<th class=n>ours<th class=n>both<th "
       "class=n>precision<th class=n>recall</tr>",
-      judged.at("judged").get<uint64_t>(), judged.at("changed").get<uint64_t>(), judged.at("not_there").get<uint64_t>());
+      judged.at("judged").get<uint64_t>(), judged.at("changed").get<uint64_t>(),
+      judged.at("not_there").get<uint64_t>());
   const auto percent = [](const Json& share) {
     return share.is_null() ? std::string("-") : fmt::format("{:.1f}%", 100 * share.get<double>());
   };
   const Json agreements = judged.value("agreement", Json::object());
   for (const auto& [name, agreement] : agreements.items()) {
-    out += fmt::format("<tr><td><b>{}</b><td>all<td class=n>{}<td class=n>{}<td class=n><td class=n colspan=2>{} right</tr>",
-                       escape_html(name), agreement.at("documents").get<uint64_t>(),
-                       agreement.at("documents").get<uint64_t>(), percent(agreement.at("right")));
+    out += fmt::format(
+        "<tr><td><b>{}</b><td>all<td class=n>{}<td class=n>{}<td class=n><td class=n colspan=2>{} right</tr>",
+        escape_html(name), agreement.at("documents").get<uint64_t>(), agreement.at("documents").get<uint64_t>(),
+        percent(agreement.at("right")));
     for (const auto& [label, n] : agreement.at("labels").items())
       out += fmt::format("<tr><td><td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",
                          escape_html(label), n.at("documents").get<uint64_t>(), n.at("labelled").get<uint64_t>(),

@@ -124,20 +124,22 @@ Classifiers classifier_stage(Build& build, const std::vector<Part>& parts, Json&
     Json entry = {{"name", c.name}};
     if (c.model.empty()) {
       path = build.folder("classifiers") + "/" + c.name + ".bin";
-      std::vector<std::string> made_from = {std::string(kForm), c.labels, classifiers.key(), std::to_string(config.seed),
-                                            config_json(config).at("filters").dump()};
+      std::vector<std::string> made_from = {std::string(kForm), c.labels, classifiers.key(),
+                                            std::to_string(config.seed), config_json(config).at("filters").dump()};
       for (const Part& part : parts) made_from.push_back(part.key + part.name);
-      const std::string key = Build::key_of(made_from), record_path = path + ".made.json";
-      Json record = std::filesystem::exists(path) ? Build::record(record_path, key) : Json(nullptr);
-      if (record.is_null()) {
-        record = {{"examples", train(build, parts, classifiers, c, path)}};
-        Build::write_record(record_path, key, record);
-      }
-      entry["labels"] = c.labels == "category" ? "the categories of the documents' sources" : "rules, where they are sure";
-      entry["examples"] = record.at("examples");
+      const Task task{path + ".made.json", Build::key_of(made_from), {path, path + ".json"}};
+      build.perform(
+          "train " + c.name, {task},
+          [&](size_t, int) -> Json {
+            return {{"examples", train(build, parts, classifiers, c, path)}};
+          },
+          [&](size_t, const Json& record) { entry["examples"] = record.at("examples"); });
+      entry["labels"] =
+          c.labels == "category" ? "the categories of the documents' sources" : "rules, where they are sure";
     } else {
       if (!std::filesystem::exists(path))
-        throw Error(path, path == language_model() ? "the language model (`sigma corpus fetch language`)" : "a classifier",
+        throw Error(path,
+                    path == language_model() ? "the language model (`sigma corpus fetch language`)" : "a classifier",
                     "no such file");
       entry["labels"] = "a model that was given";
     }

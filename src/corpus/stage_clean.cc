@@ -128,40 +128,39 @@ uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector
 void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers) {
   const std::string folder = build.folder("2-clean");
   const CorpusConfig& config = build.options().config;
-  const std::string rules = config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "") + classifiers.key();
-  std::vector<Tally> tallies(parts.size());
-  std::vector<Cleaner> cleaners(static_cast<size_t>(build.pool().size()));
-  build.parallel("clean", parts.size(), [&](size_t i, int thread) {
-    Part& part = parts[i];
+  const std::string rules =
+      config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "") + classifiers.key();
+  std::vector<Task> tasks;
+  for (Part& part : parts) {
     part.key = Build::key_of({std::string(kForm), part.key, part.name, rules});
     const std::string path = folder + "/" + part.name;
-    Json record = Build::record(path + ".json", part.key);
-    const bool done = !record.is_null();
-    if (!done) {
-      const Tally tally =
-          cleaners[static_cast<size_t>(thread)].run(config, classifiers, build.options().work + "/1-extract/" + part.name, path);
-      record = {{"tally", tally.json()}};
-      Build::write_record(path + ".json", part.key, record);
-    }
-    tallies[i] = Tally::from_json(record.at("tally"));
-    part.documents = tallies[i].documents_out;
-    const std::lock_guard lock(build.mutex);
-    ++(done ? build.tasks_kept : build.tasks_done);
-  });
+    tasks.push_back({path + ".json", part.key, {path + ".jsonl.zst", path + ".paragraphs"}});
+  }
+  std::vector<Cleaner> cleaners(static_cast<size_t>(build.pool().size()));
   std::vector<Tally>& stage = build.tally("clean");
   uint64_t first = 0;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    stage[parts[i].source].merge(tallies[i]);
-    parts[i].first = first;
-    first += parts[i].documents;
-  }
+  build.perform(
+      "clean", tasks,
+      [&](size_t i, int thread) -> Json {
+        const std::string in = build.options().work + "/1-extract/" + parts[i].name;
+        const std::string out = folder + "/" + parts[i].name;
+        return {{"tally", cleaners[static_cast<size_t>(thread)].run(config, classifiers, in, out).json()}};
+      },
+      [&](size_t i, const Json& record) {
+        const Tally tally = Tally::from_json(record.at("tally"));
+        stage[parts[i].source].merge(tally);
+        parts[i].documents = tally.documents_out;
+        parts[i].first = first;
+        first += parts[i].documents;
+      });
 }
 
-std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts) {
-  std::vector<RepeatedParagraph> repeated;
-  const int64_t most = build.options().config.paragraph_repeats;
-  if (most == 0) return repeated;
-  ExternalSorter<RepeatedParagraph> sorter(build.folder("3-paragraphs") + "/run", build.options().memory);
+namespace {
+
+// Those of one range of hashes, in order: (hash, first document).
+void find_repeated(RecordWriter<RepeatedParagraph>& out, Build& build, const std::vector<Part>& parts, size_t range) {
+  ExternalSorter<RepeatedParagraph> sorter(build.folder("3-paragraphs") + fmt::format("/run{}", range),
+                                           build.memory_per_thread());
   for (const Part& part : parts) {
     const MappedFile file(build.options().work + "/2-clean/" + part.name + ".paragraphs");
     const std::string_view bytes = file.text();
@@ -174,12 +173,13 @@ std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<P
       return value;
     };
     for (uint64_t d = 0; d < part.documents; ++d)
-      for (uint64_t left = next(); left > 0; --left) sorter.add({next(), part.first + d});
+      for (uint64_t left = next(); left > 0; --left)
+        if (const uint64_t hash = next(); range_of(hash, build.workers()) == range) sorter.add({hash, part.first + d});
   }
   RepeatedParagraph group{};
   int64_t count = 0;
   const auto end_group = [&] {
-    if (count > most) repeated.push_back(group);
+    if (count > build.options().config.paragraph_repeats) out.add(group);
   };
   sorter.finish([&](const RepeatedParagraph& p) {
     if (count > 0 && p.hash == group.hash) {
@@ -191,6 +191,23 @@ std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<P
     count = 1;
   });
   end_group();
+}
+
+}  // namespace
+
+std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts) {
+  std::vector<RepeatedParagraph> repeated;
+  if (build.options().config.paragraph_repeats == 0) return repeated;
+  const auto path = [&](size_t range) { return build.folder("3-paragraphs") + fmt::format("/range{:05}", range); };
+  build.divide("paragraphs", std::vector<uint64_t>(build.workers()), [&](size_t range, int) {
+    RecordWriter<RepeatedParagraph> out(path(range));
+    find_repeated(out, build, parts, range);
+    out.finish();
+  });
+  for (size_t range = 0; range < build.workers(); ++range) {  // of rising hashes
+    const Records<RepeatedParagraph> found(path(range));
+    repeated.insert(repeated.end(), found.all().begin(), found.all().end());
+  }
   return repeated;
 }
 

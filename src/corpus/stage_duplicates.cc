@@ -1,6 +1,6 @@
 // Stages 4 and 5: what documents are compared by, and which of them stay.
 #include <algorithm>
-#include <cstring>
+#include <mutex>
 #include <numeric>
 
 #include "base/file.h"
@@ -32,21 +32,6 @@ std::vector<std::string> evaluation_keys(const CorpusConfig& config) {
   for (const std::string& file : config.evaluation_files) keys.push_back(read_file(file));
   return keys;
 }
-
-// A file of one part, seen as records.
-template <class T>
-class Records {
- public:
-  explicit Records(const std::string& path) : file_(path) {
-    if (file_.bytes().size() % sizeof(T) != 0) throw Error(path, "whole records", "a file that is cut");
-  }
-  std::span<const T> all() const {
-    return {reinterpret_cast<const T*>(file_.bytes().data()), file_.bytes().size() / sizeof(T)};
-  }
-
- private:
-  MappedFile file_;
-};
 
 // Which documents are one cluster; the root of each is its least number.
 class Clusters {
@@ -126,39 +111,57 @@ class Signs {
   size_t count_ = 0;
 };
 
-void mark_same_texts(std::vector<Decision>& decisions, Build& build, const Signs& signs) {
-  ExternalSorter<TextAt> sorter(build.folder("5-duplicates") + "/texts", build.options().memory);
-  signs.each([&](uint32_t document, const Sign& sign) {
-    if (decisions[document].verdict == Verdict::kept) sorter.add({{sign.text[0], sign.text[1]}, document});
-  });
-  TextAt first{};
-  bool any = false;
-  sorter.finish([&](const TextAt& t) {
-    if (any && t.text[0] == first.text[0] && t.text[1] == first.text[1]) {
-      decisions[t.document] = {Verdict::same_text, first.document, 1};
-      return;
-    }
-    first = t;
-    any = true;
-  });
+// A document and the one that stays instead.
+struct Copy {
+  uint32_t document, first;
+};
+
+std::string scratch_path(Build& build, const char* name, size_t number) {
+  return build.folder("5-duplicates") + fmt::format("/{}{:05}", name, number);
 }
 
-// Pairs that share a band. In a bucket of more than kAllPairs documents (one text with small changes, over and over)
-// each is compared with the first kFirst only.
-void find_candidates(ExternalSorter<Pair>& pairs, Build& build, const Signs& signs,
-                     const std::vector<Decision>& decisions) {
+void mark_same_texts(std::vector<Decision>& decisions, Build& build, const Signs& signs) {
+  build.divide("same texts", std::vector<uint64_t>(build.workers()), [&](size_t range, int) {
+    const std::string path = scratch_path(build, "texts", range);
+    ExternalSorter<TextAt> sorter(path + ".run", build.memory_per_thread());
+    signs.each([&](uint32_t document, const Sign& sign) {
+      if (range_of(sign.text[0], build.workers()) == range && decisions[document].verdict == Verdict::kept)
+        sorter.add({{sign.text[0], sign.text[1]}, document});
+    });
+    RecordWriter<Copy> copies(path);
+    TextAt first{};
+    bool any = false;
+    sorter.finish([&](const TextAt& t) {
+      if (any && t.text[0] == first.text[0] && t.text[1] == first.text[1]) {
+        copies.add({t.document, first.document});
+        return;
+      }
+      first = t;
+      any = true;
+    });
+    copies.finish();
+  });
+  for (size_t range = 0; range < build.workers(); ++range) {
+    const Records<Copy> copies(scratch_path(build, "texts", range));
+    for (const Copy& copy : copies.all()) decisions.at(copy.document) = {Verdict::same_text, copy.first, 1};
+  }
+}
+
+// Pairs that share a band, sorted: a file of each band, whose paths it returns. In a bucket of more than kAllPairs
+// documents (one text with small changes, over and over) each is compared with the first kFirst only.
+std::vector<std::string> find_candidates(Build& build, const Signs& signs, const std::vector<Decision>& decisions) {
   constexpr size_t kAllPairs = 64, kFirst = 4;
-  const size_t memory = build.options().memory / static_cast<size_t>(build.pool().size()) / 2;
-  build.parallel("near duplicates", kBands, [&](size_t band, int) {
-    ExternalSorter<BandAt> sorter(build.folder("5-duplicates") + fmt::format("/band{}", band), memory);
+  std::vector<std::string> paths;
+  for (size_t band = 0; band < kBands; ++band) paths.push_back(scratch_path(build, "band", band));
+  build.divide("near duplicates", std::vector<uint64_t>(kBands), [&](size_t band, int) {
+    ExternalSorter<BandAt> sorter(paths[band] + ".run", build.memory_per_thread() / 2);
     signs.each([&](uint32_t document, const Sign& sign) {
       if (decisions[document].verdict == Verdict::kept) sorter.add({sign.bands[band], document});
     });
+    ExternalSorter<Pair> pairs(paths[band] + ".pairs", build.memory_per_thread() / 2);
     std::vector<uint32_t> bucket;
     uint64_t hash = 0;
     const auto end_bucket = [&] {
-      if (bucket.size() < 2) return;
-      const std::lock_guard lock(build.mutex);
       for (size_t i = 1; i < bucket.size(); ++i) {
         const size_t most = bucket.size() <= kAllPairs ? i : std::min(i, kFirst);
         for (size_t j = 0; j < most; ++j) pairs.add({bucket[j], bucket[i]});
@@ -173,47 +176,59 @@ void find_candidates(ExternalSorter<Pair>& pairs, Build& build, const Signs& sig
       bucket.push_back(b.document);
     });
     end_bucket();
+    RecordWriter<Pair> out(paths[band]);
+    pairs.finish([&](const Pair& pair) { out.add(pair); });
+    out.finish();
   });
+  return paths;
 }
 
+// The real similarity of each pair, divided over processes and threads.
+void compare(std::vector<double>& similar, Build& build, const Signs& signs, const std::vector<Pair>& pairs) {
+  constexpr size_t kPairs = 64;  // of a task
+  similar.assign(pairs.size(), 0);
+  const auto first = static_cast<size_t>(build.rank()), processes = static_cast<size_t>(build.size());
+  const size_t tasks = (pairs.size() + kPairs - 1) / kPairs, mine = (tasks + processes - 1 - first) / processes;
+  std::mutex mutex;
+  std::exception_ptr fault;
+  build.pool().run(static_cast<int64_t>(mine), [&](int64_t task) {
+    try {
+      const size_t begin = (static_cast<size_t>(task) * processes + first) * kPairs;
+      for (size_t i = begin; i < std::min(pairs.size(), begin + kPairs); ++i)
+        similar[i] = jaccard(signs.shingles(pairs[i].a), signs.shingles(pairs[i].b));
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      fault = std::current_exception();
+    }
+  });
+  if (fault) std::rethrow_exception(fault);
+  build.sum(similar);  // each is one process's value and zeros
+}
+
+constexpr size_t kBatch = 1 << 14;  // pairs that are compared at once
+
 struct Verified {
-  std::vector<std::pair<Pair, float>> near;  // pairs that made a cluster grow, and how similar they are
-  uint64_t candidates = 0, compared = 0;
+  uint64_t candidates = 0, compared = 0, near = 0;  // pairs; near: those that made a cluster grow
 };
 
-// Compares the candidates themselves, a batch at a time on all threads; which batch a pair is in depends on its place
-// in the order alone.
-Verified verify(Clusters& clusters, ExternalSorter<Pair>& pairs, Build& build, const Signs& signs) {
-  constexpr size_t kBatch = 1 << 14;
+// Compares the candidates themselves, a batch at a time; which batch a pair is in depends on its place in the order
+// alone.
+Verified verify(Clusters& clusters, const std::vector<std::string>& candidates, Build& build, const Signs& signs) {
   Verified result;
   std::vector<Pair> batch;
   std::vector<double> similar;
   const auto run = [&] {
-    similar.assign(batch.size(), 0);
-    const size_t tasks = (batch.size() + 63) / 64;
-    std::exception_ptr fault;
-    build.pool().run(static_cast<int64_t>(tasks), [&](int64_t task) {
-      try {
-        const size_t begin = static_cast<size_t>(task) * 64, end = std::min(batch.size(), begin + 64);
-        for (size_t i = begin; i < end; ++i)
-          similar[i] = jaccard(signs.shingles(batch[i].a), signs.shingles(batch[i].b));
-      } catch (...) {
-        const std::lock_guard lock(build.mutex);
-        fault = std::current_exception();
-      }
-    });
-    if (fault) std::rethrow_exception(fault);
+    compare(similar, build, signs, batch);
     result.compared += batch.size();
     for (size_t i = 0; i < batch.size(); ++i) {
       if (similar[i] < build.options().config.jaccard) continue;
-      if (clusters.root(batch[i].a) != clusters.root(batch[i].b))
-        result.near.emplace_back(batch[i], static_cast<float>(similar[i]));
+      result.near += clusters.root(batch[i].a) != clusters.root(batch[i].b) ? 1 : 0;
       clusters.unite(batch[i].a, batch[i].b);
     }
     batch.clear();
   };
   Pair before{};
-  pairs.finish([&](const Pair& pair) {
+  merge_sorted<Pair>(candidates, build.options().memory / 2, [&](const Pair& pair) {
     if (result.candidates > 0 && pair == before) return;
     before = pair;
     ++result.candidates;
@@ -227,9 +242,7 @@ Verified verify(Clusters& clusters, ExternalSorter<Pair>& pairs, Build& build, c
 
 void mark_near_duplicates(std::vector<Decision>& decisions, Build& build, const Signs& signs) {
   Clusters clusters(signs.count());
-  ExternalSorter<Pair> pairs(build.folder("5-duplicates") + "/pairs", build.options().memory / 2);
-  find_candidates(pairs, build, signs, decisions);
-  const Verified verified = verify(clusters, pairs, build, signs);
+  const Verified verified = verify(clusters, find_candidates(build, signs, decisions), build, signs);
   // Of each cluster the longest document stays, of equally long ones the first.
   std::vector<uint32_t> words(signs.count()), keeper(signs.count());
   signs.each([&](uint32_t document, const Sign& sign) { words[document] = sign.words; });
@@ -238,17 +251,25 @@ void mark_near_duplicates(std::vector<Decision>& decisions, Build& build, const 
     uint32_t& best = keeper[clusters.root(d)];
     if (words[d] > words[best]) best = d;
   }
+  std::vector<Pair> batch;
+  std::vector<double> similar;
+  const auto run = [&] {
+    compare(similar, build, signs, batch);
+    for (size_t i = 0; i < batch.size(); ++i)
+      decisions[batch[i].a] = {Verdict::near_duplicate, batch[i].b, static_cast<float>(similar[i])};
+    batch.clear();
+  };
   for (uint32_t d = 0; d < signs.count(); ++d) {
     if (decisions[d].verdict != Verdict::kept) continue;
     const uint32_t kept = keeper[clusters.root(d)];
-    if (kept == d) continue;
-    decisions[d] = {Verdict::near_duplicate, kept,
-                    static_cast<float>(jaccard(signs.shingles(d), signs.shingles(kept)))};
+    if (kept != d) batch.push_back({d, kept});
+    if (batch.size() == kBatch) run();
   }
+  run();
   Tally& tally = build.tally("duplicates").at(0);
   tally.notes["candidate pairs"] += verified.candidates;
   tally.notes["pairs compared"] += verified.compared;
-  tally.notes["pairs that are near duplicates"] += verified.near.size();
+  tally.notes["pairs that are near duplicates"] += verified.near;
 }
 
 }  // namespace
@@ -263,37 +284,37 @@ void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<Repeat
   common.push_back(paragraphs);
   common.emplace_back(kForm);
   const std::string shared_key = Build::key_of(common);
-  build.parallel("compare", parts.size(), [&](size_t i, int) {
-    Part& part = parts[i];
+  std::vector<Task> tasks;
+  for (Part& part : parts) {
     const std::string clean_key = part.key;
     part.key = Build::key_of({clean_key, shared_key, fmt::format("{}", part.first)});
     const std::string path = sign_path(build, part);
-    const bool done = !Build::record(path + ".json", part.key).is_null();
-    if (!done) {
-      FileWriter signs(path + ".signs"), shingle_file(path + ".shingles");
-      std::vector<uint64_t> words, shingles;
-      uint64_t document = part.first, end = 0;
-      read_documents(build.options().work + "/2-clean/" + part.name + ".jsonl.zst", [&](Document& d) {
-        drop_paragraphs(d.text, document++, repeated);
-        words.clear();
-        append_word_hashes(words, d.text);
-        make_shingles(shingles, words);
-        end += shingles.size();
-        const Sign sign{{words_hash(words, 2), words_hash(words, 3)},
-                        end,
-                        static_cast<uint32_t>(std::min<size_t>(words.size(), UINT32_MAX)),
-                        static_cast<uint32_t>(evaluation.find(words)),
-                        band_hashes(shingles)};
-        signs.write(std::as_bytes(std::span(&sign, 1)));
-        shingle_file.write(std::as_bytes(std::span(shingles)));
-      });
-      shingle_file.commit();
-      signs.commit();
-      Build::write_record(path + ".json", part.key, Json::object());
-    }
-    const std::lock_guard lock(build.mutex);
-    ++(done ? build.tasks_kept : build.tasks_done);
-  });
+    tasks.push_back({path + ".json", part.key, {path + ".signs", path + ".shingles"}});
+  }
+  const auto run = [&](size_t i, int) {
+    const Part& part = parts[i];
+    FileWriter signs(tasks[i].results[0]), shingle_file(tasks[i].results[1]);
+    std::vector<uint64_t> words, shingles;
+    uint64_t document = part.first, end = 0;
+    read_documents(build.options().work + "/2-clean/" + part.name + ".jsonl.zst", [&](Document& d) {
+      drop_paragraphs(d.text, document++, repeated);
+      words.clear();
+      append_word_hashes(words, d.text);
+      make_shingles(shingles, words);
+      end += shingles.size();
+      const Sign sign{{words_hash(words, 2), words_hash(words, 3)},
+                      end,
+                      static_cast<uint32_t>(std::min<size_t>(words.size(), UINT32_MAX)),
+                      static_cast<uint32_t>(evaluation.find(words)),
+                      band_hashes(shingles)};
+      signs.write(std::as_bytes(std::span(&sign, 1)));
+      shingle_file.write(std::as_bytes(std::span(shingles)));
+    });
+    shingle_file.commit();
+    signs.commit();
+    return Json::object();
+  };
+  build.perform("compare", tasks, run, [](size_t, const Json&) {});
 }
 
 std::vector<Decision> duplicate_stage(Build& build, const std::vector<Part>& parts) {

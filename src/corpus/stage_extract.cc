@@ -1,9 +1,7 @@
 // Stage 1: inputs to documents.
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <filesystem>
-#include <numeric>
 #include <optional>
 
 #include "base/file.h"
@@ -84,12 +82,6 @@ std::string file_digest(const std::string& path) {
   }
 }
 
-struct Task {
-  size_t source;
-  Unit unit;
-  std::string key;
-};
-
 // Paths, sizes and times of its files: enough to see that they are the same.
 std::string unit_key(const SourceConfig& source, const Unit& unit) {
   std::vector<std::string> texts = {std::string(kForm), source.name,       source.kind,    source.category,
@@ -129,44 +121,31 @@ std::vector<Part> extract_stage(Build& build) {
   const std::string folder = build.folder("1-extract");
   const auto& sources = build.options().config.sources;
   std::vector<Task> tasks;
+  std::vector<Unit> units;
+  std::vector<size_t> source_of;
   for (size_t s = 0; s < sources.size(); ++s)
-    for (Unit& unit : list_units(sources[s])) tasks.push_back({s, std::move(unit), ""});
-  std::vector<size_t> order(tasks.size());  // the largest first, so that none is left to the end
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return tasks[a].unit.bytes > tasks[b].unit.bytes; });
-
-  std::vector<std::vector<Part>> parts(tasks.size());
-  std::vector<Tally> tallies(tasks.size());
-  build.parallel("extract", tasks.size(), [&](size_t i, int) {
-    const size_t number = order[i];
-    Task& task = tasks[number];
-    const SourceConfig& source = sources[task.source];
-    task.key = unit_key(source, task.unit);
-    const std::string path = folder + fmt::format("/{:05}", number);
-    task.unit.scratch = path + ".scratch";
-    Json record = Build::record(path + ".json", task.key);
-    const bool done = !record.is_null();
-    if (!done) {
-      record = read_unit(source, task.unit, path);
-      Build::write_record(path + ".json", task.key, record);
+    for (Unit& unit : list_units(sources[s])) {
+      const std::string path = folder + fmt::format("/{:05}", units.size());
+      unit.scratch = path + ".scratch";
+      tasks.push_back({.record = path + ".json", .key = unit_key(sources[s], unit), .bytes = unit.bytes});
+      units.push_back(std::move(unit));
+      source_of.push_back(s);
     }
-    tallies[number] = Tally::from_json(record.at("tally"));
-    for (const Json& documents : record.at("parts"))
-      parts[number].push_back({.source = task.source,
-                               .name = fmt::format("{:05}-{:04}", number, parts[number].size()),
-                               .documents = documents.get<uint64_t>(),
-                               .key = task.key});
-    const std::lock_guard lock(build.mutex);
-    ++(done ? build.tasks_kept : build.tasks_done);
-  });
   std::vector<Tally>& stage = build.tally("extract");
-  std::vector<Part> all;
-  for (size_t i = 0; i < tasks.size(); ++i) {
-    stage[tasks[i].source].merge(tallies[i]);
-    for (Part& part : parts[i]) all.push_back(std::move(part));
-  }
-  return all;
+  std::vector<Part> parts;
+  build.perform(
+      "extract", tasks,
+      [&](size_t i, int) { return read_unit(sources[source_of[i]], units[i], folder + fmt::format("/{:05}", i)); },
+      [&](size_t i, const Json& record) {
+        stage[source_of[i]].merge(Tally::from_json(record.at("tally")));
+        size_t number = 0;
+        for (const Json& documents : record.at("parts"))
+          parts.push_back({.source = source_of[i],
+                           .name = fmt::format("{:05}-{:04}", i, number++),
+                           .documents = documents.get<uint64_t>(),
+                           .key = tasks[i].key});
+      });
+  return parts;
 }
 
 }  // namespace sigma::corpus

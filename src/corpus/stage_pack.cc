@@ -1,11 +1,11 @@
 // Stage 6: the documents that stay, shuffled and cut into shards of tokens.
 #include <algorithm>
 #include <filesystem>
-#include <map>
-#include <numeric>
+#include <set>
 
 #include "base/file.h"
 #include "base/rng.h"
+#include "corpus/external_sort.h"
 #include "corpus/stages.h"
 #include "corpus/store.h"
 #include "corpus/text_util.h"
@@ -61,6 +61,10 @@ class Packer {
         tokenizer_(build.options().tokenizer) {
     const TokenizerSpec* spec = tokenizer_ != nullptr ? &tokenizer_->spec() : nullptr;
     if (spec != nullptr && spec->eos) end_of_text_ = *spec->eos;
+    if (spec == nullptr) return;
+    Digest digest(Digest::Kind::sha256);
+    for (const std::string& token : spec->tokens) digest.update(fmt::format("{} {}\n", token.size(), token));
+    vocabulary_ = digest.hex();
   }
 
   std::string path(const Part& part) const { return build_.options().work + "/6-tokens/" + part.name; }
@@ -72,15 +76,8 @@ class Packer {
     std::string verdicts;
     for (uint64_t d = part.first; d < part.first + part.documents; ++d)
       verdicts += fmt::format("{} {}\n", static_cast<int>(decisions_[d].verdict), decisions_[d].other);
-    std::string vocabulary = "none";
-    if (tokenizer_ != nullptr) {
-      Digest digest(Digest::Kind::sha256);
-      for (const std::string& token : tokenizer_->spec().tokens)
-        digest.update(fmt::format("{} {}\n", token.size(), token));
-      vocabulary = digest.hex();
-    }
     return Build::key_of(
-        {std::string(kForm), part.key, verdicts, vocabulary, fmt::format("{} {}", config_.seed, config_.validation)});
+        {std::string(kForm), part.key, verdicts, vocabulary_, fmt::format("{} {}", config_.seed, config_.validation)});
   }
 
   Tally run(const Part& part) {
@@ -122,56 +119,100 @@ class Packer {
     return tally;
   }
 
-  // Shards of one split, in shuffled order; what the manifest says of each.
-  Json write_shards(const std::vector<Part>& parts, uint32_t validation, const std::string& name) {
-    std::vector<Place> order;
-    std::vector<MappedFile> tokens, places;
-    for (uint32_t p = 0; p < parts.size(); ++p) {
-      tokens.emplace_back(path(parts[p]) + ".tokens");
-      places.emplace_back(path(parts[p]) + ".places");
-      const std::span<const Kept> kept = records(places.back());
-      for (uint32_t i = 0; i < kept.size(); ++i)
-        if (kept[i].validation == validation) order.push_back({kept[i].order, p, i});
-    }
-    std::sort(order.begin(), order.end());
-    Json shards = Json::array();
-    const std::string folder = build_.folder("shards");
-    std::unique_ptr<ShardWriter> writer;
-    std::string prefix;
-    const auto finish = [&] {
-      if (!writer) return;
-      const uint64_t documents = writer->documents(), count = writer->tokens();
-      writer->commit();
-      writer.reset();
-      shards.push_back({{"file", fs::path(prefix).filename().string()},
-                        {"documents", documents},
-                        {"tokens", count},
-                        {"sha256_bin", digest(prefix + ".bin")},
-                        {"sha256_idx", digest(prefix + ".idx")}});
-    };
-    for (const Place& place : order) {
-      const std::span<const Kept> kept = records(places[place.part]);
-      const uint64_t begin = place.index == 0 ? 0 : kept[place.index - 1].tokens_end,
-                     end = kept[place.index].tokens_end;
-      const std::span<const std::byte> bytes = tokens[place.part].bytes();
-      if (begin > end || end * sizeof(TokenId) > bytes.size())
-        throw Error(tokens[place.part].path(), "tokens of every document", "a file that is cut");
-      if (writer && writer->tokens() >= static_cast<uint64_t>(config_.shard_tokens)) finish();
-      if (!writer) {
-        prefix = folder + fmt::format("/{}-{:05}", name, shards.size());
-        writer = std::make_unique<ShardWriter>(prefix, token_type_for(tokenizer_->vocab_size()));
+  // Of an earlier build with other inputs.
+  void remove_other_documents(const std::vector<Part>& parts) const {
+    std::set<std::string> ours;
+    for (const Part& part : parts) ours.insert(fs::path(documents_path(part)).filename().string());
+    std::vector<fs::path> others;
+    for (const auto& entry : fs::directory_iterator(build_.options().work + "/documents"))
+      if (!ours.contains(entry.path().filename().string())) others.push_back(entry.path());
+    for (const fs::path& path : others) fs::remove(path);
+  }
+
+  // Shards of both splits, in shuffled order; what the manifest says of them. `key`: of all that was packed.
+  void write_shards(Json& result, const std::vector<Part>& parts, const std::string& key) {
+    const Tokens all(*this, parts);
+    const std::string folder = build_.folder("shards"), records = build_.folder("6-tokens");
+    std::vector<ShardPlan> plans;
+    std::vector<Task> tasks;
+    for (const auto& [validation, split] : {std::pair{0u, "train"}, {1u, "validation"}}) {
+      const std::vector<Place> order = all.order(validation);
+      size_t count = 0;
+      for (size_t begin = 0; begin < order.size(); ++count) {
+        ShardPlan plan{fmt::format("{}-{:05}", split, count), {}};
+        size_t end = begin;
+        for (uint64_t tokens = 0; end < order.size() && tokens < static_cast<uint64_t>(config_.shard_tokens); ++end)
+          tokens += all.of(order[end]).size();
+        plan.places.assign(order.begin() + static_cast<ptrdiff_t>(begin), order.begin() + static_cast<ptrdiff_t>(end));
+        begin = end;
+        const std::string prefix = folder + "/" + plan.name;
+        tasks.push_back({records + "/" + plan.name + ".json",
+                         Build::key_of({key, fmt::format("{}", config_.shard_tokens)}),
+                         {prefix + ".bin", prefix + ".idx"}});
+        plans.push_back(std::move(plan));
       }
-      writer->add({reinterpret_cast<const TokenId*>(bytes.data()) + begin, end - begin});
+      result[split == std::string_view("train") ? "training_shards" : "validation_shards"] = Json::array();
+      if (build_.first()) remove_later_shards(folder, split, count);
     }
-    finish();
-    remove_later_shards(folder, name, shards.size());
-    return shards;
+    build_.perform(
+        "shards", tasks,
+        [&](size_t i, int) -> Json {
+          ShardWriter writer(folder + "/" + plans[i].name, token_type_for(tokenizer_->vocab_size()));
+          for (const Place& place : plans[i].places) writer.add(all.of(place));
+          const uint64_t documents = writer.documents(), tokens = writer.tokens();
+          writer.commit();
+          return {{"shard",
+                   {{"file", plans[i].name},
+                    {"documents", documents},
+                    {"tokens", tokens},
+                    {"sha256_bin", digest(tasks[i].results[0])},
+                    {"sha256_idx", digest(tasks[i].results[1])}}}};
+        },
+        [&](size_t i, const Json& record) {
+          result[plans[i].name.starts_with("train") ? "training_shards" : "validation_shards"].push_back(
+              record.at("shard"));
+        });
   }
 
  private:
-  static std::span<const Kept> records(const MappedFile& file) {
-    return {reinterpret_cast<const Kept*>(file.bytes().data()), file.bytes().size() / sizeof(Kept)};
-  }
+  struct ShardPlan {
+    std::string name;
+    std::vector<Place> places;
+  };
+
+  // The tokens of all documents that stay.
+  class Tokens {
+   public:
+    Tokens(const Packer& packer, const std::vector<Part>& parts) {
+      for (const Part& part : parts) {
+        tokens_.emplace_back(packer.path(part) + ".tokens");
+        kept_.emplace_back(packer.path(part) + ".places");
+      }
+    }
+    std::vector<Place> order(uint32_t validation) const {
+      std::vector<Place> places;
+      for (uint32_t part = 0; part < kept_.size(); ++part) {
+        const std::span<const Kept> kept = kept_[part].all();
+        for (uint32_t i = 0; i < kept.size(); ++i)
+          if (kept[i].validation == validation) places.push_back({kept[i].order, part, i});
+      }
+      std::sort(places.begin(), places.end());
+      return places;
+    }
+    std::span<const TokenId> of(const Place& place) const {
+      const std::span<const Kept> kept = kept_[place.part].all();
+      const uint64_t begin = place.index == 0 ? 0 : kept[place.index - 1].tokens_end,
+                     end = kept[place.index].tokens_end;
+      const std::span<const TokenId> all = tokens_[place.part].all();
+      if (begin > end || end > all.size()) throw Error("6-tokens", "tokens of every document", "a file that is cut");
+      return all.subspan(begin, end - begin);
+    }
+
+   private:
+    std::vector<Records<TokenId>> tokens_;
+    std::vector<Records<Kept>> kept_;
+  };
+
   static std::string digest(const std::string& path) {
     const MappedFile file(path);
     Digest digest(Digest::Kind::sha256);
@@ -189,6 +230,7 @@ class Packer {
   const std::vector<Decision>& decisions_;
   const CorpusConfig& config_;
   const Tokenizer* tokenizer_;
+  std::string vocabulary_ = "none";
   TokenId end_of_text_ = -1;
 };
 
@@ -199,31 +241,31 @@ Json pack_stage(Build& build, const std::vector<Part>& parts, const std::vector<
   build.folder("6-tokens");
   build.folder("documents");
   Packer packer(build, repeated, decisions);
-  std::vector<Tally> tallies(parts.size());
-  build.parallel("tokens", parts.size(), [&](size_t i, int) {
-    const std::string key = packer.key(parts[i]);
-    const std::string path = packer.path(parts[i]) + ".json";
-    Json record = Build::record(path, key);
-    const bool done = !record.is_null();
-    if (!done) {
-      record = {{"tally", packer.run(parts[i]).json()}};
-      Build::write_record(path, key, record);
-    }
-    tallies[i] = Tally::from_json(record.at("tally"));
-    const std::lock_guard lock(build.mutex);
-    ++(done ? build.tasks_kept : build.tasks_done);
-  });
+  std::vector<Task> tasks;
+  std::string keys;
+  for (const Part& part : parts) {
+    tasks.push_back({packer.path(part) + ".json",
+                     packer.key(part),
+                     {packer.documents_path(part), packer.path(part) + ".tokens", packer.path(part) + ".places"}});
+    keys += tasks.back().key;
+  }
   std::vector<Tally>& stage = build.tally("pack");
   Tally all;
-  for (size_t i = 0; i < parts.size(); ++i) {
-    stage[parts[i].source].merge(tallies[i]);
-    all.merge(tallies[i]);
-  }
+  build.perform(
+      "tokens", tasks,
+      [&](size_t i, int) -> Json {
+        return {{"tally", packer.run(parts[i]).json()}};
+      },
+      [&](size_t i, const Json& record) {
+        const Tally tally = Tally::from_json(record.at("tally"));
+        stage[parts[i].source].merge(tally);
+        all.merge(tally);
+      });
+  if (build.first()) packer.remove_other_documents(parts);
   Json result = {{"documents", all.documents_out}, {"text_bytes", all.bytes_out}, {"categories", all.categories}};
   if (build.options().tokenizer != nullptr) {
     result["tokens"] = all.notes["training tokens"] + all.notes["validation tokens"];
-    result["training_shards"] = packer.write_shards(parts, 0, "train");
-    result["validation_shards"] = packer.write_shards(parts, 1, "validation");
+    packer.write_shards(result, parts, keys);
   }
   return result;
 }

@@ -2,11 +2,14 @@
 // not at all, beside a record of what they were made from; a task whose record still holds is not done again. So a run
 // that was killed goes on where it was, and changing one rule repeats what depends on it only. Tasks depend on their
 // number alone, never on threads: the same inputs give the same bytes.
+//
+// Several processes that see one work folder build one corpus: each does its share of the tasks of a stage, waits for
+// the others, and reads what all of them left there. What they do together is what one alone would do.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@
 #include "corpus/classifier.h"
 #include "corpus/config.h"
 #include "corpus/tally.h"
+#include "net/collectives.h"
 #include "text/tokenizer.h"
 
 namespace sigma::corpus {
@@ -25,6 +29,14 @@ struct BuildOptions {
   int threads = 0;
   uint64_t memory = uint64_t{512} << 20;  // for sorting
   const Tokenizer* tokenizer = nullptr;   // nullptr: no shards
+  Collectives* processes = nullptr;       // that build together; nullptr: this one alone
+};
+
+// A piece of a stage: the record that tells that it is done, and what must be there for it to hold.
+struct Task {
+  std::string record, key;                // the record's path; what the results were made from
+  std::vector<std::string> results = {};  // their paths
+  uint64_t bytes = 0;                     // about how much work it is: the largest come first
 };
 
 // One file of documents of the first stages.
@@ -45,23 +57,33 @@ class Build {
   ThreadPool& pool() { return pool_; }
   // WORK/stage, made when it is not there.
   std::string folder(const std::string& stage);
-  // f(task, thread) for every task, on all threads; the first fault (by task) is thrown when all have stopped.
-  void parallel(const std::string& label, size_t tasks, const std::function<void(size_t task, int thread)>& f);
-  // The record beside a result, when it was made from `key`; otherwise null.
-  static Json record(const std::string& path, const std::string& key);
-  static void write_record(const std::string& path, const std::string& key, Json content);
+  // Does the tasks that are not done, divided over processes and threads: run(task, thread) makes the results and
+  // returns what the record says of them. Then, in every process, take(task, record) for all of them, in order.
+  void perform(const std::string& label, const std::vector<Task>& tasks, const std::function<Json(size_t, int)>& run,
+               const std::function<void(size_t, const Json&)>& take);
+  // f(task, thread) for tasks of these sizes, divided likewise; returns when all processes are done. The first fault
+  // (by task) is thrown when all threads have stopped.
+  void divide(const std::string& label, const std::vector<uint64_t>& bytes, const std::function<void(size_t, int)>& f);
+  // Threads of all processes together: into how many pieces to cut what has no tasks by itself.
+  size_t workers() const { return workers_; }
+  bool first() const { return rank() == 0; }  // of the processes
+  int rank() const { return processes_ == nullptr ? 0 : processes_->rank(); }
+  int size() const { return processes_ == nullptr ? 1 : processes_->size(); }
+  void barrier();                      // returns when all processes are here
+  void sum(std::span<double> values);  // over all processes
+  uint64_t memory_per_thread() const { return options_.memory / static_cast<uint64_t>(pool_.size()); }
   // Sixteen hexadecimal digits of all the texts.
   static std::string key_of(const std::vector<std::string>& texts);
 
   // By stage and source: the funnel.
   std::vector<std::pair<std::string, std::vector<Tally>>> tallies;
   std::vector<Tally>& tally(const std::string& stage);
-  uint64_t tasks_done = 0, tasks_kept = 0;  // in this run; found done by an earlier one
-  std::mutex mutex;
 
  private:
   BuildOptions options_;
+  Collectives* processes_;
   ThreadPool pool_;
+  size_t workers_ = 1;
 };
 
 // Paragraphs that stay in one document only: hashes and the number of that document, sorted.
@@ -82,8 +104,8 @@ class Classifiers {
  public:
   explicit Classifiers(const CorpusConfig& config) : config_(config) {}
   void add(const std::string& path) { models_.emplace_back(path); }
-  // Labels a clean document: pairs of NAME and NAME_probability behind its metadata. The reason why it is left out, with
-  // a note; empty: it stays.
+  // Labels a clean document: pairs of NAME and NAME_probability behind its metadata. The reason why it is left out,
+  // with a note; empty: it stays.
   std::string apply(Document& document, std::string& note) const;
   std::string key() const;  // what the labels depend on
   const std::string& sha256() const { return models_.back().sha256(); }
@@ -98,7 +120,8 @@ bool is_held_out(const Document& document);
 std::vector<Part> extract_stage(Build& build);
 // `about`: what the manifest says of each.
 Classifiers classifier_stage(Build& build, const std::vector<Part>& parts, Json& about);
-// Precision and recall of every label on the documents that people have labelled (config.judged). Error: not such a file.
+// Precision and recall of every label on the documents that people have labelled (config.judged). Error: not such a
+// file.
 Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& classifiers);
 std::string text_fingerprint(std::string_view text);  // of the text that was judged, as its source gave it
 void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers);

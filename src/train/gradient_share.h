@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "train/collectives.h"
+#include "net/collectives.h"
 #include "train/parameters.h"
 
 namespace sigma {

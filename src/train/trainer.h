@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "train/collectives.h"
+#include "net/collectives.h"
 #include "train/rows.h"
 #include "train/run_config.h"
 

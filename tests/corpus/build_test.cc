@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <set>
+#include <thread>
 
 #include "base/file.h"
 #include "base/rng.h"
@@ -172,11 +174,14 @@ TEST_F(CorpusBuild, RepeatedParagraphsStayOnce) {
   EXPECT_EQ(with, 1);
 }
 
-// Killed again and again, a few milliseconds later each time.
+// Killed again and again, a moment later each time.
 TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
+  const auto start = std::chrono::steady_clock::now();
   build_corpus(options("whole", 1));
+  const std::chrono::microseconds step(
+      std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - start) / 25);
   int killed = 0;
-  for (int attempt = 0; attempt < 200; ++attempt) {
+  for (int attempt = 1; attempt <= 200; ++attempt) {
     const pid_t child = ::fork();
     if (child == 0) {
       try {
@@ -186,7 +191,7 @@ TEST_F(CorpusBuild, KilledAndContinuedGivesTheSameBytes) {
       }
       ::_exit(0);
     }
-    ::usleep(static_cast<useconds_t>(3000 * (attempt + 1)));
+    std::this_thread::sleep_for(attempt * step);
     ::kill(child, SIGKILL);
     int status = 0;
     ::waitpid(child, &status, 0);

@@ -23,8 +23,9 @@ std::string text_about(std::string_view label, uint64_t seed, int sentences) {
   std::string out;
   for (int s = 0; s < sentences; ++s) {
     const auto& words = label == "databases" ? kSql : kNet;
-    out += fmt::format("The {} is used with the {} of {} number {}, and that has to be set for each {} in it.\n",
-                       words[rng.below(8)], words[rng.below(8)], words[rng.below(8)], seed * 100 + s, words[rng.below(8)]);
+    out +=
+        fmt::format("The {} is used with the {} of {} number {}, and that has to be set for each {} in it.\n",
+                    words[rng.below(8)], words[rng.below(8)], words[rng.below(8)], seed * 100 + s, words[rng.below(8)]);
   }
   return out;
 }
@@ -85,7 +86,8 @@ TEST(Classifier, LabelsABuildAndIsJudged) {
   namespace fs = std::filesystem;
   const auto put = [&](const std::string& source, int i, std::string_view label) {
     fs::create_directories(folder.path(source));
-    const std::string text = text_about(label, std::hash<std::string>{}(source) % 1000 + static_cast<uint64_t>(i) * 7, 8);
+    const std::string text =
+        text_about(label, std::hash<std::string>{}(source) % 1000 + static_cast<uint64_t>(i) * 7, 8);
     write_file(folder.path(fmt::format("{}/{:03}.txt", source, i)), text);
     return text;
   };
@@ -95,7 +97,8 @@ TEST(Classifier, LabelsABuildAndIsJudged) {
     const std::string label = i % 2 == 0 ? "databases" : "networking";
     const std::string text = put("forum", i, label);
     // One judgement says otherwise, one is about another text.
-    judged += fmt::format("{:03}.txt\t{}\t{}\n", i + 500, text_fingerprint(i == 7 ? "another" : text), i == 4 ? "networking" : label);
+    judged += fmt::format("{:03}.txt\t{}\t{}\n", i + 500, text_fingerprint(i == 7 ? "another" : text),
+                          i == 4 ? "networking" : label);
     fs::rename(folder.path(fmt::format("forum/{:03}.txt", i)), folder.path(fmt::format("forum/{:03}.txt", i + 500)));
   }
   write_file(folder.path("judged.tsv"), judged + "gone.txt\t0\tdatabases\n");
@@ -128,7 +131,8 @@ TEST(Classifier, LabelsABuildAndIsJudged) {
   EXPECT_EQ(agreement.at("not_there"), 1);
   EXPECT_EQ(agreement.at("agreement").at("topic").at("documents"), 19);
   const Json& labels = agreement.at("agreement").at("topic").at("labels");
-  EXPECT_EQ(labels.at("networking"), Json::parse(R"({"documents": 10, "labelled": 9, "right": 9, "precision": 1.0, "recall": 0.9})"));
+  EXPECT_EQ(labels.at("networking"),
+            Json::parse(R"({"documents": 10, "labelled": 9, "right": 9, "precision": 1.0, "recall": 0.9})"));
   EXPECT_EQ(labels.at("databases").at("recall"), 1.0);
   EXPECT_EQ(agreement.at("agreement").at("rules and classifiers").at("labels").at("left out").at("right"), 9);
 }

@@ -88,8 +88,6 @@ batch_tokens = 128
 };
 
 // Under sanitizers, which make a process start slowly: fewer of them.
-bool quick_sweep() { return std::getenv("SIGMA_TEST_SWEEP") != nullptr; }
-
 // Runs until that many lines came, then a moment longer, and kills; whether the run had ended before.
 bool run_and_kill(const std::string& run, int lines, int microseconds) {
   int ends[2];
@@ -235,17 +233,8 @@ batch_tokens = 192
   EXPECT_NE(refused.err.find("tune.jsonl line 9"), std::string::npos) << refused.err;
 }
 
-// The command as mpirun starts it; nothing when this machine has no mpirun.
 std::optional<CommandResult> run_processes(int count, const std::string& run, const std::string& scratch) {
-  if (std::system("command -v mpirun > /dev/null 2>&1") != 0) return std::nullopt;
-  const std::string command = fmt::format(
-      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none "
-      "OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=report_bugs=0 mpirun -n {} "
-      "--oversubscribe '{}' train '{}' "
-      "--threads 1 --json > '{}/stdout' 2> '{}/stderr'",
-      count, SIGMA_BINARY, run, scratch, scratch);
-  const int status = std::system(command.c_str());
-  return CommandResult{WEXITSTATUS(status), read_file(scratch + "/stdout"), read_file(scratch + "/stderr")};
+  return run_sigmas(count, {"train", run, "--threads", "1", "--json"}, scratch);
 }
 
 TEST_F(Train, SeveralProcessesLoseWhatOneLoses) {

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +14,9 @@
 #include "base/json.h"
 
 namespace sigma::test {
+
+// Fewer sizes, for sanitizers.
+inline bool quick_sweep() { return std::getenv("SIGMA_TEST_SWEEP") != nullptr; }
 
 struct CommandResult {
   int status = -1;  // exit status; 128 + N when signal N ended it
@@ -45,6 +50,26 @@ inline CommandResult run_sigma(const std::vector<std::string>& arguments, const 
   result.out = read_file(scratch + "/stdout");
   result.err = read_file(scratch + "/stderr");
   return result;
+}
+
+// What starts so many processes of a command together on this machine; empty when it has no mpirun.
+inline std::string mpirun(int count) {
+  if (std::system("command -v mpirun > /dev/null 2>&1") != 0) return {};
+  return "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none "
+         "OMPI_MCA_mpi_yield_when_idle=1 ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=report_bugs=0 mpirun "
+         "--oversubscribe -n " +
+         std::to_string(count);
+}
+
+// The command as mpirun starts it; nothing when this machine has no mpirun.
+inline std::optional<CommandResult> run_sigmas(int count, const std::vector<std::string>& arguments,
+                                               const std::string& scratch) {
+  std::string command = mpirun(count);
+  if (command.empty()) return std::nullopt;
+  command += std::string(" '") + SIGMA_BINARY + "'";
+  for (const std::string& word : arguments) command += " '" + word + "'";
+  const int status = std::system((command + " > '" + scratch + "/stdout' 2> '" + scratch + "/stderr'").c_str());
+  return CommandResult{WEXITSTATUS(status), read_file(scratch + "/stdout"), read_file(scratch + "/stderr")};
 }
 
 }  // namespace sigma::test

@@ -67,8 +67,9 @@ std::string licence_of(std::string_view text) {
   return joined.empty() ? "see the package's copyright file" : joined;
 }
 
-constexpr std::string_view kPulling[] = {".. auto",         ".. literalinclude::", ".. include::", ".. show-options::",
-                                         ".. show-policy::", ".. oslo",           ".. click::",   ".. program-output::"};
+constexpr std::string_view kPulling[] = {".. auto",           ".. literalinclude::", ".. include::",
+                                         ".. show-options::", ".. show-policy::",    ".. oslo",
+                                         ".. click::",        ".. program-output::"};
 
 bool starts_any(std::string_view text, std::initializer_list<std::string_view> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view s) { return text.starts_with(s); });
@@ -190,8 +191,8 @@ void read_data(Package& package, std::string_view tar, const std::string& where,
   }
 }
 
-// An rst file whose text is elsewhere: directives have the documentation of programs or other files pulled in, which only
-// the rendered page shows.
+// An rst file whose text is elsewhere: directives have the documentation of programs or other files pulled in, which
+// only the rendered page shows.
 bool is_skeleton(const Candidate& c) {
   if (c.form != Form::rst || c.path.ends_with(".gz")) return false;
   return std::any_of(std::begin(kPulling), std::end(kPulling),

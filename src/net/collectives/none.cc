@@ -1,7 +1,7 @@
 // One process: without MPI there are no others.
 #include <cstdlib>
 
-#include "train/collectives.h"
+#include "net/collectives.h"
 
 namespace sigma {
 
@@ -12,6 +12,7 @@ Collectives::~Collectives() = default;
 int Collectives::rank() const { return 0; }
 int Collectives::size() const { return 1; }
 void Collectives::sum(std::span<double>) {}
+void Collectives::barrier() {}
 void Collectives::share(std::string&) {}
 void Collectives::start_reduce(std::span<float>, int) {}
 void Collectives::start_broadcast(std::span<float>, int) {}

@@ -4,12 +4,14 @@
 #include <mpi.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <vector>
 
 #include "base/error.h"
 #include "base/fmt.h"
-#include "train/collectives.h"
+#include "net/collectives.h"
 
 namespace sigma {
 
@@ -77,6 +79,17 @@ void Collectives::sum(std::span<double> values) {
   for (size_t i = 0; i < n; ++i) {
     values[i] = 0;
     for (size_t rank = 0; rank < ranks; ++rank) values[i] += all[rank * n + i];
+  }
+}
+
+// A process that waits sleeps: the others' threads may need its processor, and what they do takes minutes.
+void Collectives::barrier() {
+  if (impl_->size == 1) return;
+  MPI_Request request = MPI_REQUEST_NULL;
+  impl_->check(MPI_Ibarrier(MPI_COMM_WORLD, &request));
+  for (int done = 0; done == 0;) {
+    impl_->check(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+    if (done == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

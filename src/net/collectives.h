@@ -1,5 +1,6 @@
-// The processes that train one model together: data parallel, each with a share of the rows and of the optimiser's
-// state. With one process nothing is sent. Built with MPI (collectives/mpi.cc) or without (collectives/none.cc).
+// The processes that work together on one run: a training run's share its rows and the optimiser's state, a corpus
+// build's its tasks. With one process nothing is sent. Built with MPI (collectives/mpi.cc) or without
+// (collectives/none.cc).
 #pragma once
 
 #include <cstdint>
@@ -20,6 +21,8 @@ class Collectives {
   int size() const;
   // Sums over all processes, added in the order of ranks: the same bits everywhere.
   void sum(std::span<double> values);
+  // Returns when all processes have called it.
+  void barrier();
   // Replaces text by that of process 0.
   void share(std::string& text);
 
