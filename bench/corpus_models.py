@@ -76,7 +76,7 @@ data = "{folder_of(name)}"
 tokens = {options.tokens}
 learning_rate = 3e-3
 schedule = "cosine"
-warmup_tokens = {options.tokens // 10}
+warmup_tokens = {options.tokens // 20}
 final_learning_rate = 3e-4
 batch_tokens = 2048
 """)

@@ -210,6 +210,7 @@ Json build_corpus(const BuildOptions& options) {
   std::vector<Part> parts = extract_stage(build);
   Json classifiers;
   const Classifiers models = classifier_stage(build, parts, classifiers);
+  const Json judged = options.config.judged.empty() ? Json() : judge(build, parts, models);
   clean_stage(build, parts, models);
   const std::vector<RepeatedParagraph> repeated = paragraph_stage(build, parts);
   sign_stage(build, parts, repeated);
@@ -229,7 +230,7 @@ Json build_corpus(const BuildOptions& options) {
                    {"classifiers", classifiers},
                    {"stages", funnel_json(build)},
                    {"result", result}};
-  if (!build.options().config.judged.empty()) manifest["judged"] = judge(build, parts, models);
+  if (!judged.is_null()) manifest["judged"] = judged;
   const auto dump = [](const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; };
   if (build.first()) {
     write_file(options.work + "/details.json", dump({{"stages", details_json(build)}}));

@@ -2,6 +2,7 @@
 
 #include <fasttext/fasttext.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <set>
 #include <sstream>
@@ -16,6 +17,7 @@ namespace sigma::corpus {
 
 namespace {
 
+constexpr size_t kBytesRead = 100'000'000;  // in all: few examples are read more often
 constexpr std::string_view kPrefix = "__label__";
 constexpr std::string_view kLanguagesSha256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83";
 
@@ -79,11 +81,12 @@ Classifier::Label Classifier::label(std::string_view text) const {
 
 void train_classifier(const std::string& path, std::span<const Example> examples, uint64_t seed) {
   std::set<std::string> labels;
-  for (const Example& example : examples) labels.insert(example.label);
+  size_t bytes = 1;
+  for (const Example& example : examples) labels.insert(example.label), bytes += example.words.size();
   if (labels.size() < 2)
     throw Error(path, "examples of two labels or more to train on",
                 labels.empty() ? "none" : "only \"" + *labels.begin() + '"');
-  const std::string texts = path + ".examples", partial = path + ".partial";
+  const std::string texts = path + ".scratch.examples", partial = path + ".partial";
   {
     FileWriter out(texts);
     for (const Example& example : examples) out.write(fmt::format("{}{} {}\n", kPrefix, example.label, example.words));
@@ -94,9 +97,9 @@ void train_classifier(const std::string& path, std::span<const Example> examples
   args.output = path;
   args.model = fasttext::model_name::sup;
   args.loss = fasttext::loss_name::softmax;
-  args.lr = 0.3;
+  args.lr = 0.5;
   args.dim = 16;
-  args.epoch = 15;
+  args.epoch = static_cast<int>(std::clamp<size_t>(kBytesRead / bytes, 5, 50));
   args.minCount = 3;
   args.minn = args.maxn = 0;
   args.wordNgrams = 2;
@@ -107,7 +110,11 @@ void train_classifier(const std::string& path, std::span<const Example> examples
   try {
     fasttext::FastText model;
     model.train(args);
-    model.saveModel(partial);
+    model.saveModel(partial);  // which does not say when there is no room
+    const auto input = model.getInputMatrix();
+    const auto least =
+        sizeof(fasttext::real) * static_cast<uint64_t>(input->size(0)) * static_cast<uint64_t>(input->size(1));
+    if (std::filesystem::file_size(partial) < least) throw std::runtime_error("no room");
   } catch (const std::exception& e) {
     throw Error(path, "a classifier that can be trained and written", e.what());
   }

@@ -5,11 +5,6 @@
 
 namespace sigma::corpus {
 
-bool is_topic(std::string_view category) {
-  const auto* const first = std::find(std::begin(kCategories), std::end(kCategories), "commands");
-  return std::find(first, std::end(kCategories), category) != std::end(kCategories);
-}
-
 bool is_category(std::string_view name) {
   return std::find(std::begin(kCategories), std::end(kCategories), name) != std::end(kCategories);
 }

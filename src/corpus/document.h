@@ -15,8 +15,6 @@ inline constexpr std::string_view kCategories[] = {
     "stack_exchange", "github_issues", "commands",   "cloud",  "hardware",
     "databases",      "networking",    "containers", "hpc",    "kernel",
 };
-// Whether the category says what a text is about; the others say what kind of source it is from.
-bool is_topic(std::string_view category);
 bool is_category(std::string_view name);
 
 struct Document {

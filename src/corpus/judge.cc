@@ -106,9 +106,11 @@ Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& clas
       const std::string reason = classifiers.apply(d, note);
       bool wanted = true;  // whether a person would have kept it: by every classifier that leaves documents out
       for (const auto& [name, label] : judged->second.labels) {
-        for (const ClassifierConfig& c : config.classifiers)
-          if (c.name == name && !c.keep.empty())
-            wanted = wanted && std::find(c.keep.begin(), c.keep.end(), label) != c.keep.end();
+        for (const ClassifierConfig& c : config.classifiers) {
+          if (c.name != name) continue;
+          if (c.labels == "quality") wanted = wanted && label == "good";
+          if (!c.keep.empty()) wanted = wanted && std::find(c.keep.begin(), c.keep.end(), label) != c.keep.end();
+        }
         for (const auto& [key, value] : d.metadata)
           if (key == name) agreements[name].add(label, value);
       }

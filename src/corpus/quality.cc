@@ -132,7 +132,8 @@ void Measurer::measure_lines(Measures& m, std::string_view text) {
     paragraph = mix_bits(paragraph ^ h);
     paragraph_bytes += line.size();
     bullets += is_bullet(line) ? 1 : 0;
-    ellipses += line.ends_with("...") || line.ends_with("\xe2\x80\xa6") ? 1 : 0;
+    // "More..." is the link that Doxygen puts behind a summary.
+    ellipses += (line.ends_with("...") && !line.ends_with("More...")) || line.ends_with("\xe2\x80\xa6") ? 1 : 0;
   }
   end_paragraph();
   if (m.lines == 0) return;

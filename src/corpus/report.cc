@@ -24,7 +24,7 @@ h3{font-size:1rem;margin:1.2rem 0 .4rem}p.lead{color:var(--soft);margin:.2rem 0 
 .card b{display:block;font-size:1.35rem}.card span{color:var(--soft);font-size:.85rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.28rem .6rem;border-bottom:1px solid var(--line);vertical-align:middle}
 th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.bar{width:30%}.bar div{height:.8rem;border-radius:2px;background:var(--blue)}.bar div.drop{background:var(--red)}.bar div.keep{background:var(--green)}
+td.why{white-space:nowrap}td.bar{width:20%}.bar div{height:.8rem;border-radius:2px;background:var(--blue)}.bar div.drop{background:var(--red)}.bar div.keep{background:var(--green)}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1rem}
 figure{margin:0;background:var(--back);border:1px solid var(--line);border-radius:8px;padding:.6rem .8rem}figcaption{font-size:.85rem;color:var(--soft);margin-bottom:.3rem}
 details{border:1px solid var(--line);border-radius:6px;margin:.4rem 0;padding:.3rem .7rem}summary{cursor:pointer}
@@ -171,7 +171,7 @@ void add_drops(std::string& out, const std::vector<Stage>& stages) {
     std::stable_sort(drops.begin(), drops.end(),
                      [](const auto& a, const auto& b) { return a.second.documents > b.second.documents; });
     for (const auto& [reason, drop] : drops)
-      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>",
+      out += fmt::format("<tr><td>{}<td class=why>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>",
                          escape_html(stage.name), escape_html(reason), grouped(drop.documents),
                          drop.bytes == 0 ? "" : megabytes(drop.bytes), bar(ratio(drop.documents, whole), "drop"),
                          escape_html(std::string(cut_text(drop.example, 90))));

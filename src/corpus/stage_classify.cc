@@ -14,9 +14,15 @@ namespace sigma::corpus {
 namespace {
 
 constexpr std::string_view kForm = "classifier 1";
-constexpr size_t kMostExamples = 3000;  // of a label
+constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }
+
+// Whether a category says what a text is about; the others say what kind of source it is from.
+bool is_topic(std::string_view category) {
+  const auto* const first = std::find(std::begin(kCategories), std::end(kCategories), "commands");
+  return std::find(first, std::end(kCategories), category) != std::end(kCategories);
+}
 
 struct Ranked {
   uint64_t rank;

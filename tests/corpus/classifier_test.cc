@@ -53,7 +53,7 @@ TEST(Classifier, LearnsLabelsAndGivesTheSameBytes) {
   train_classifier(folder.path("c.bin"), examples(200), 2);
   EXPECT_EQ(read_file(folder.path("a.bin")), read_file(folder.path("b.bin")));
   EXPECT_NE(read_file(folder.path("a.bin")), read_file(folder.path("c.bin")));
-  EXPECT_FALSE(std::filesystem::exists(folder.path("a.bin.examples")));
+  EXPECT_FALSE(std::filesystem::exists(folder.path("a.bin.scratch.examples")));
   const Classifier classifier(folder.path("a.bin"));
   for (const char* label : {"databases", "networking"}) {
     for (uint64_t seed = 1000; seed < 1020; ++seed) {

@@ -30,6 +30,7 @@ struct Candidate {
 struct Package {
   std::string name, version, section, licence = "unknown";
   std::vector<Candidate> files;
+  std::set<std::string, std::less<>> manuals;  // names of its manual pages: tool.1 and tool
 };
 
 // Licences as a machine-readable copyright file names them, else those that its text names.
@@ -199,16 +200,23 @@ bool is_skeleton(const Candidate& c) {
                      [&](std::string_view directive) { return c.bytes.find(directive) != std::string::npos; });
 }
 
+void add_names(std::set<std::string, std::less<>>& names, std::string_view page) {
+  names.emplace(page);
+  const size_t section = page.rfind('.');  // MPI_Put.3, function::ns_gid.3stap
+  if (section != std::string_view::npos && section + 1 < page.size() &&
+      std::isdigit(static_cast<unsigned char>(page[section + 1])) != 0)
+    names.emplace(page.substr(0, section));
+}
+
 // Leaves one form of each manual.
 void choose_forms(Package& package, Sink& sink) {
   std::map<std::string, int> best;
   const auto preference_of = [](const Candidate& c) { return is_skeleton(c) ? kLast : preference(c.form); };
-  std::set<std::string, std::less<>> manuals;
   uint64_t pages_bytes = 0;
   for (const Candidate& c : package.files) {
     const auto [at, fresh] = best.emplace(c.key, preference_of(c));
     if (!fresh) at->second = std::min(at->second, preference_of(c));
-    if (c.form == Form::man) manuals.insert(std::string(file_stem(c.path)));
+    if (c.form == Form::man) add_names(package.manuals, file_stem(c.path));
     if (c.form == Form::html || c.form == Form::rst) pages_bytes += c.bytes.size();
   }
   std::vector<Candidate> chosen;
@@ -217,7 +225,7 @@ void choose_forms(Package& package, Sink& sink) {
             [](const Candidate& a, const Candidate& b) { return a.path < b.path; });
   for (Candidate& c : package.files) {
     const bool other_form = c.form != Form::man && preference_of(c) > best.at(c.key);
-    const bool is_manual = c.form == Form::html && manuals.contains(file_stem(c.path));
+    const bool is_manual = c.form == Form::html && package.manuals.contains(file_stem(c.path));
     const bool is_info = c.form == Form::info && pages_bytes / 2 > c.bytes.size();
     if (other_form || is_manual || is_info || (c.form != Form::man && !seen.insert(c.key).second)) {
       sink.skip("debian: another form of a manual", package.name + ":" + c.path);
@@ -247,6 +255,9 @@ void emit(const Package& package, Candidate& candidate, Sink& sink) {
     return sink.skip("debian: a damaged file", e.what());
   }
   if (!extracted.skip.empty()) return sink.skip(extracted.skip, what);
+  // A page under another name: titled as a manual page of the package.
+  if (candidate.form == Form::html && package.manuals.contains(trim(extracted.title)))
+    return sink.skip("debian: another form of a manual", what);
   Document document;
   document.id = what;
   document.category = debian_category(package.name);
