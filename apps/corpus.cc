@@ -32,7 +32,15 @@ std::string work_folder(const Options& o) {
 }
 
 int fetch(const Options& o) {
-  if (o.what != "debian") throw UsageError("sigma corpus fetch", "debian", printable(o.what));
+  if (o.what == "language") {
+    const std::string path = corpus::fetch_language_model();
+    if (o.json)
+      print_json({{"file", path}});
+    else
+      std::printf("%s\n", path.c_str());
+    return 0;
+  }
+  if (o.what != "debian") throw UsageError("sigma corpus fetch", "debian or language", printable(o.what));
   const corpus::Fetched fetched = corpus::fetch_debian(o.set);
   if (o.json) {
     print_json({{"folder", fetched.folder},
@@ -153,12 +161,14 @@ Run corpus_command(Cli& cli) {
   auto o = std::make_shared<Options>();
   cli.summary("Build a corpus of system-domain text: sources to documents to token shards, every drop accounted for");
   cli.example("sigma corpus fetch debian --set small       # packages into the cache, nothing is installed");
+  cli.example("sigma corpus fetch language                 # the model that tells languages apart");
   cli.example("sigma corpus build configs/corpus-small.toml --work small.corpus");
   cli.example("mpirun -n 4 sigma corpus build big.toml --work /shared/big.corpus  # together, to the same bytes");
   cli.example("sigma corpus report small.corpus            # report.html again");
   cli.example("sigma corpus sample small.corpus --count 3 --category kernel");
   cli.choice("ACTION", o->action, {"fetch", "build", "report", "sample"}, "fetch, build, report or sample");
-  cli.option("WHAT", o->what, "fetch: debian; build: a CORPUS.toml; report, sample: the work folder of a build",
+  cli.option("WHAT", o->what,
+             "fetch: debian or language; build: a CORPUS.toml; report, sample: the work folder of a build",
              Cli::Need::required);
   cli.option("--work", o->work,
              "build: the folder for everything that is written; named after the configuration without it");

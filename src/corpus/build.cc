@@ -208,7 +208,10 @@ Json build_corpus(const BuildOptions& options) {
   }
   build.barrier();
   std::vector<Part> parts = extract_stage(build);
-  clean_stage(build, parts);
+  Json classifiers;
+  const Classifiers models = classifier_stage(build, parts, classifiers);
+  const Json judged = options.config.judged.empty() ? Json() : judge(build, parts, models);
+  clean_stage(build, parts, models);
   const std::vector<RepeatedParagraph> repeated = paragraph_stage(build, parts);
   sign_stage(build, parts, repeated);
   const std::vector<Decision> decisions = duplicate_stage(build, parts);
@@ -221,11 +224,13 @@ Json build_corpus(const BuildOptions& options) {
     const Json record = read_json(unit);
     for (const Json& file : record.at("inputs")) inputs.push_back(file);
   }
-  const Json manifest = {{"sigma", options.version},
-                         {"configuration", config_json(options.config)},
-                         {"inputs", inputs},
-                         {"stages", funnel_json(build)},
-                         {"result", result}};
+  Json manifest = {{"sigma", options.version},
+                   {"configuration", config_json(options.config)},
+                   {"inputs", inputs},
+                   {"classifiers", classifiers},
+                   {"stages", funnel_json(build)},
+                   {"result", result}};
+  if (!judged.is_null()) manifest["judged"] = judged;
   const auto dump = [](const Json& json) { return json.dump(1, ' ', false, Json::error_handler_t::replace) + "\n"; };
   if (build.first()) {
     write_file(options.work + "/details.json", dump({{"stages", details_json(build)}}));

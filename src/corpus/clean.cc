@@ -67,9 +67,15 @@ std::string plain_characters(std::string_view text) {
   return out;
 }
 
+constexpr size_t kLongLine = 20;
+
+bool has_alnum(std::string_view line) {
+  return std::any_of(line.begin(), line.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
 bool is_boilerplate(std::string_view line) {
-  line = trim(line);
-  if (line.empty() || line.size() > 120) return false;
+  // What is indented is content: HOME in a list of variables, an option that is called index.
+  if (line.empty() || line.size() > 120 || line[0] == ' ' || line[0] == '\t') return false;
   static constexpr std::array<std::string_view, 34> kWhole = {"table of contents",
                                                               "contents",
                                                               "## contents",
@@ -121,9 +127,9 @@ bool is_boilerplate(std::string_view line) {
     if (whole.size() == line.size() && (whole[0] | 32) == first && contains_ignoring_case(line, whole)) return true;
   for (const std::string_view start : kStarts)
     if (start[0] == first && line.size() >= start.size() && contains_ignoring_case(line.substr(0, start.size()), start))
-      return true;
+      return start != "generated on " || line.find_first_of("0123456789") != std::string_view::npos;  // a date
   // "Prev | Up | Next", "[ << ] [ >> ]": nothing but the words of navigation.
-  if (line.size() > 60) return false;
+  if (line.size() > 60 || line.find_first_of("=`'\"") != std::string_view::npos) return false;
   int navigation = 0, other = 0;
   size_t i = 0;
   while (i < line.size()) {
@@ -169,7 +175,8 @@ Cleaned clean_text(std::string& text) {
     }
     same = line == before ? same + 1 : 0;
     before = line;
-    if (same >= 2 && line != "```") {
+    // Closing braces and cells of tables come again and again; an empty list item says nothing.
+    if (same >= 2 && (line == "-" || (line.size() >= kLongLine && has_alnum(line)))) {
       ++counts.repeated_lines;
       continue;
     }
@@ -210,6 +217,10 @@ std::pair<size_t, size_t> email_around(std::string_view text, size_t at) {
   if (contains_ignoring_case(domain, "example.") || contains_ignoring_case(domain, "yourdomain") ||
       contains_ignoring_case(domain, "mydomain"))
     return {0, 0};
+  // aes128-gcm@openssh.com is the name of an algorithm, admin@ATHENA.MIT.EDU a Kerberos principal
+  for (const std::string_view names : {"openssh.com", "libssh.org", "lysator.liu.se"})
+    if (domain == names) return {0, 0};
+  if (std::none_of(domain.begin(), domain.end(), [](char c) { return c >= 'a' && c <= 'z'; })) return {0, 0};
   if (text.substr(begin, at - begin) == "git" ||
       (end < text.size() && text[end] == ':' && end + 1 < text.size() && is_alnum(text[end + 1])))
     return {0, 0};
@@ -238,7 +249,7 @@ size_t public_address(std::string_view text, size_t at) {
   const auto [a, b, c, d] = parts;
   const bool reserved = a == 0 || a == 10 || a == 127 || a >= 224 || (a == 100 && b >= 64 && b < 128) ||
                         (a == 169 && b == 254) || (a == 172 && b >= 16 && b < 32) ||
-                        (a == 192 && (b == 168 || (b == 0 && (c == 0 || c == 2)))) ||
+                        (a == 192 && (b == 168 || (b == 0 && (c == 0 || c == 2)) || (b == 88 && c == 99))) ||
                         (a == 198 && (b == 18 || b == 19 || (b == 51 && c == 100))) || (a == 203 && b == 0 && c == 113);
   const bool known =
       (a == b && b == c && c == d) || (a == 8 && b == 8) || (a == 1 && b == 2 && c == 3 && d == 4);  // 8.8.4.4, 1.1.1.1
@@ -246,7 +257,7 @@ size_t public_address(std::string_view text, size_t at) {
   if (reserved || known || version) return 0;
   // "version 11.25.0.3", "release 2.40.1.1"
   const std::string_view context = text.substr(at > 24 ? at - 24 : 0, at > 24 ? 24 : at);
-  for (const std::string_view word : {"version", "release", "firmware", "driver", "kernel", "oid"})
+  for (const std::string_view word : {"version", "release", "firmware", "driver", "kernel", "oid", "section"})
     if (contains_ignoring_case(context, word)) return 0;
   return i - at;
 }

@@ -70,8 +70,26 @@ FilterConfig read_filters(TomlTable t) {
   return f;
 }
 
+ClassifierConfig read_classifier(TomlTable& t, const fs::path& folder) {
+  ClassifierConfig c;
+  c.name = t.required_text("name");
+  if (c.name.empty() ||
+      !std::all_of(c.name.begin(), c.name.end(), [](char l) { return l == '_' || (l >= 'a' && l <= 'z'); }))
+    throw Error(t.where("name"), "a name of small letters", '"' + printable(c.name) + '"');
+  const std::string model = t.text("model", "");
+  if (t.has("labels")) c.labels = t.word("labels", "", {"category", "quality"});
+  if (model.empty() == c.labels.empty())
+    throw Error(t.where("model"), "either model or labels", model.empty() ? "none" : "both");
+  if (!model.empty()) c.model = model == kLanguageModel ? language_model() : resolve(model, folder);
+  c.keep = t.texts("keep");
+  c.sure = t.number("sure", c.sure, 0, 1);
+  t.finish();
+  return c;
+}
+
 }  // namespace
 
+std::string language_model() { return cache_folder() + "/" + std::string(kLanguageModel); }
 std::string debian_cache() { return cache_folder() + "/debian"; }
 
 std::vector<std::string> debian_set_files(const std::string& set) {
@@ -107,6 +125,14 @@ CorpusConfig read_corpus_config(const std::string& path) {
   }
   if (c.sources.empty()) throw Error(path, "a [[source]]", "none");
   c.filters = read_filters(t.table("filters"));
+  for (TomlTable& classifier : t.tables("classifier")) {
+    c.classifiers.push_back(read_classifier(classifier, folder));
+    for (size_t i = 0; i + 1 < c.classifiers.size(); ++i)
+      if (c.classifiers[i].name == c.classifiers.back().name)
+        throw Error(classifier.where("name"), "classifiers with names of their own",
+                    "two called " + c.classifiers[i].name);
+  }
+  if (t.has("judged")) c.judged = resolve(t.text("judged", ""), folder);
   TomlTable cleaning = t.table("cleaning");
   c.mask_personal = cleaning.boolean("mask_personal", c.mask_personal);
   cleaning.finish();
@@ -139,6 +165,13 @@ Json config_json(const CorpusConfig& c) {
                        {"url", s.url_prefix},
                        {"path", files}});
   }
+  Json classifiers = Json::array();
+  for (const ClassifierConfig& k : c.classifiers)
+    classifiers.push_back({{"name", k.name},
+                           {"model", fs::path(k.model).filename().string()},
+                           {"labels", k.labels},
+                           {"keep", k.keep},
+                           {"sure", k.sure}});
   Json evaluation = Json::array();
   for (const std::string& file : c.evaluation_files) evaluation.push_back(fs::path(file).filename().string());
   const FilterConfig& f = c.filters;
@@ -161,6 +194,7 @@ Json config_json(const CorpusConfig& c) {
             {"min_function_words", f.min_function_words},
             {"max_foreign", f.max_foreign},
             {"min_english", f.min_english}}},
+          {"classifier", classifiers},
           {"cleaning", {{"mask_personal", c.mask_personal}}},
           {"duplicates", {{"jaccard", c.jaccard}, {"paragraph_repeats", c.paragraph_repeats}}},
           {"evaluation", {{"files", evaluation}, {"ngram", c.evaluation_ngram}}},

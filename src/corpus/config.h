@@ -11,12 +11,25 @@
 
 namespace sigma::corpus {
 
+// A label of every document, in its metadata under `name`: by a model that is given, or by one that the build trains on
+// its own documents, whose labels are then their sources' categories (where these are topics) or the quality the rules
+// are sure of.
+struct ClassifierConfig {
+  std::string name;
+  std::string model;  // a file; empty: trained on `labels`, "category" or "quality"
+  std::string labels;
+  std::vector<std::string> keep;  // documents of any other label are left out; empty: all stay
+  double sure = 0.5;              // when the label is at least as probable as this
+};
+
 struct CorpusConfig {
   std::string path;  // of the file, for errors
   std::string name;
   uint64_t seed = 0;
   std::vector<SourceConfig> sources;
   FilterConfig filters;
+  std::vector<ClassifierConfig> classifiers;
+  std::string judged;  // a file of documents with labels by people; empty: none
   bool mask_personal = true;
   double jaccard = 0.8;  // of near duplicates; above 1: none are looked for
   int64_t paragraph_repeats =
@@ -34,6 +47,9 @@ CorpusConfig read_corpus_config(const std::string& path);
 // Everything that decides the bytes of the result, in one form.
 Json config_json(const CorpusConfig& config);
 
+// The language model that a [[classifier]] may name, and where `sigma corpus fetch language` puts it.
+inline constexpr std::string_view kLanguageModel = "lid.176.ftz";
+std::string language_model();
 // Where `sigma corpus fetch debian` puts packages.
 std::string debian_cache();
 // The package files of a set there. Error: one that was not fetched.

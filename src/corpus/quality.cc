@@ -132,7 +132,8 @@ void Measurer::measure_lines(Measures& m, std::string_view text) {
     paragraph = mix_bits(paragraph ^ h);
     paragraph_bytes += line.size();
     bullets += is_bullet(line) ? 1 : 0;
-    ellipses += line.ends_with("...") || line.ends_with("\xe2\x80\xa6") ? 1 : 0;
+    // "More..." is the link that Doxygen puts behind a summary.
+    ellipses += (line.ends_with("...") && !line.ends_with("More...")) || line.ends_with("\xe2\x80\xa6") ? 1 : 0;
   }
   end_paragraph();
   if (m.lines == 0) return;
@@ -223,6 +224,16 @@ std::string_view refusal(const Measures& m, const FilterConfig& c) {
   if (m.duplicate_paragraphs > c.max_duplicate_paragraphs) return "repeated paragraphs";
   if (m.duplicate_ngrams > c.max_duplicate_ngrams) return "repeated phrases";
   return {};
+}
+
+std::string_view sure_quality(const Measures& m, const FilterConfig& c) {
+  if (m.words < static_cast<uint64_t>(std::max<int64_t>(0, c.min_words))) return {};
+  if (!refusal(m, c).empty() || m.english < 0.06 || m.letters < 0.5 || m.bullets > 0.7 || m.duplicate_lines > 0.3 ||
+      m.duplicate_ngrams > 0.5)
+    return "poor";
+  const bool good = m.words >= 120 && m.english > 0.2 && m.letters > 0.7 && m.bullets < 0.3 &&
+                    m.duplicate_lines < 0.1 && m.duplicate_ngrams < 0.2;
+  return good ? "good" : "";
 }
 
 }  // namespace sigma::corpus

@@ -53,6 +53,9 @@ class Measurer {
   std::vector<uint64_t> words_, ngrams_, table_;
 };
 
+// "good" or "poor" for a text of which the rules leave no doubt, for a classifier to learn from; empty in between.
+std::string_view sure_quality(const Measures& measures, const FilterConfig& config);
+
 // The rule that refuses the text, in a few words; empty: none does.
 std::string_view refusal(const Measures& measures, const FilterConfig& config);
 

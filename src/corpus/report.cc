@@ -24,7 +24,7 @@ h3{font-size:1rem;margin:1.2rem 0 .4rem}p.lead{color:var(--soft);margin:.2rem 0 
 .card b{display:block;font-size:1.35rem}.card span{color:var(--soft);font-size:.85rem}
 table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:left;padding:.28rem .6rem;border-bottom:1px solid var(--line);vertical-align:middle}
 th{color:var(--soft);font-weight:600}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td.bar{width:30%}.bar div{height:.8rem;border-radius:2px;background:var(--blue)}.bar div.drop{background:var(--red)}.bar div.keep{background:var(--green)}
+td.why{white-space:nowrap}td.bar{width:20%}.bar div{height:.8rem;border-radius:2px;background:var(--blue)}.bar div.drop{background:var(--red)}.bar div.keep{background:var(--green)}
 .charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(330px,1fr));gap:1rem}
 figure{margin:0;background:var(--back);border:1px solid var(--line);border-radius:8px;padding:.6rem .8rem}figcaption{font-size:.85rem;color:var(--soft);margin-bottom:.3rem}
 details{border:1px solid var(--line);border-radius:6px;margin:.4rem 0;padding:.3rem .7rem}summary{cursor:pointer}
@@ -171,7 +171,7 @@ void add_drops(std::string& out, const std::vector<Stage>& stages) {
     std::stable_sort(drops.begin(), drops.end(),
                      [](const auto& a, const auto& b) { return a.second.documents > b.second.documents; });
     for (const auto& [reason, drop] : drops)
-      out += fmt::format("<tr><td>{}<td>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>",
+      out += fmt::format("<tr><td>{}<td class=why>{}<td class=n>{}<td class=n>{}{}<td><small>{}</small></tr>",
                          escape_html(stage.name), escape_html(reason), grouped(drop.documents),
                          drop.bytes == 0 ? "" : megabytes(drop.bytes), bar(ratio(drop.documents, whole), "drop"),
                          escape_html(std::string(cut_text(drop.example, 90))));
@@ -240,6 +240,46 @@ void add_notes(std::string& out, const std::vector<Stage>& stages) {
   out += "</table>";
 }
 
+void add_judged(std::string& out, const Json& manifest) {
+  if (!manifest.contains("classifiers") || manifest.at("classifiers").empty()) return;
+  out += "<h2>Labels</h2><table><tr><th>classifier<th>its labels come from<th>trained on<th>SHA-256</tr>";
+  for (const Json& c : manifest.at("classifiers")) {
+    std::string examples;
+    const Json counts = c.value("examples", Json::object());
+    for (const auto& [label, count] : counts.items())
+      examples +=
+          fmt::format("{}{} {}", examples.empty() ? "" : ", ", grouped(count.get<uint64_t>()), escape_html(label));
+    out += fmt::format("<tr><td>{}<td>{}<td>{}<td><small>{}</small></tr>", escape_html(c.at("name").get<std::string>()),
+                       escape_html(c.at("labels").get<std::string>()), examples,
+                       escape_html(c.at("sha256").get<std::string>().substr(0, 16)));
+  }
+  out += "</table>";
+  if (!manifest.contains("judged")) return;
+  const Json& judged = manifest.at("judged");
+  out += fmt::format(
+      "<h3>Against people</h3><p class=lead>{} documents were labelled by people who read them; {} of them have "
+      "changed "
+      "since, {} are not here.</p><table><tr><th>what<th>label<th class=n>people's<th class=n>ours<th class=n>both<th "
+      "class=n>precision<th class=n>recall</tr>",
+      judged.at("judged").get<uint64_t>(), judged.at("changed").get<uint64_t>(),
+      judged.at("not_there").get<uint64_t>());
+  const auto percent = [](const Json& share) {
+    return share.is_null() ? std::string("-") : fmt::format("{:.1f}%", 100 * share.get<double>());
+  };
+  const Json agreements = judged.value("agreement", Json::object());
+  for (const auto& [name, agreement] : agreements.items()) {
+    out += fmt::format(
+        "<tr><td><b>{}</b><td>all<td class=n>{}<td class=n>{}<td class=n><td class=n colspan=2>{} right</tr>",
+        escape_html(name), agreement.at("documents").get<uint64_t>(), agreement.at("documents").get<uint64_t>(),
+        percent(agreement.at("right")));
+    for (const auto& [label, n] : agreement.at("labels").items())
+      out += fmt::format("<tr><td><td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}</tr>",
+                         escape_html(label), n.at("documents").get<uint64_t>(), n.at("labelled").get<uint64_t>(),
+                         n.at("right").get<uint64_t>(), percent(n.at("precision")), percent(n.at("recall")));
+  }
+  out += "</table>";
+}
+
 void add_inputs(std::string& out, const Json& manifest) {
   const Json& inputs = manifest.at("inputs");
   out += fmt::format(
@@ -273,6 +313,7 @@ std::string report_html(const std::string& work) {
   add_funnel(out, stages);
   add_drops(out, stages);
   add_categories(out, kept);
+  add_judged(out, manifest);
   add_histograms(out, read, cleaned, kept);
   add_notes(out, stages);
   add_samples(out, stages, kept);

@@ -12,7 +12,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "clean 2";
+constexpr std::string_view kForm = "clean 3";
 constexpr size_t kLeastParagraph = 100;  // bytes; shorter ones come again in any text
 
 // The next paragraph of `rest` (lines up to a blank one) with the blank lines behind it.
@@ -36,7 +36,7 @@ struct Cleaner {
   std::vector<uint64_t> hashes;
   std::string hash_bytes;
 
-  Tally run(const CorpusConfig& config, const std::string& in, const std::string& out) {
+  Tally run(const CorpusConfig& config, const Classifiers& classifiers, const std::string& in, const std::string& out) {
     Tally tally;
     DocumentWriter writer(out + ".jsonl.zst");
     FileWriter paragraphs(out + ".paragraphs");
@@ -58,6 +58,15 @@ struct Cleaner {
             fmt::format(
                 "{} words, letters {:.2f}, English {:.2f}, repeated lines {:.2f}, paragraphs {:.2f}, phrases {:.2f}",
                 m.words, m.letters, m.english, m.duplicate_lines, m.duplicate_paragraphs, m.duplicate_ngrams));
+        return;
+      }
+      std::string note;
+      const size_t labels = d.metadata.size();
+      const std::string reason = classifiers.apply(d, note);
+      for (size_t i = labels; i < d.metadata.size(); i += 2)
+        ++tally.notes[d.metadata[i].first + ": " + d.metadata[i].second];
+      if (!reason.empty()) {
+        tally.drop(reason, d, note);
         return;
       }
       if (config.mask_personal) {
@@ -129,10 +138,11 @@ uint64_t drop_paragraphs(std::string& text, std::span<const uint64_t> hashes, ui
   return dropped;
 }
 
-void clean_stage(Build& build, std::vector<Part>& parts) {
+void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers) {
   const std::string folder = build.folder("2-clean");
   const CorpusConfig& config = build.options().config;
-  const std::string rules = config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "");
+  const std::string rules =
+      config_json(config).at("filters").dump() + (config.mask_personal ? " masked" : "") + classifiers.key();
   std::vector<Task> tasks;
   for (Part& part : parts) {
     part.key = Build::key_of({std::string(kForm), part.key, part.name, rules});
@@ -147,7 +157,7 @@ void clean_stage(Build& build, std::vector<Part>& parts) {
       [&](size_t i, int thread) -> Json {
         const std::string in = build.options().work + "/1-extract/" + parts[i].name;
         const std::string out = folder + "/" + parts[i].name;
-        return {{"tally", cleaners[static_cast<size_t>(thread)].run(config, in, out).json()}};
+        return {{"tally", cleaners[static_cast<size_t>(thread)].run(config, classifiers, in, out).json()}};
       },
       [&](size_t i, const Json& record) {
         const Tally tally = Tally::from_json(record.at("tally"));

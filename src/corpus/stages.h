@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/parallel.h"
+#include "corpus/classifier.h"
 #include "corpus/config.h"
 #include "corpus/external_sort.h"
 #include "corpus/tally.h"
@@ -99,8 +100,32 @@ struct Decision {
   float similarity = 0;
 };
 
+// The classifiers of the configuration, those that have labels instead of a model trained.
+class Classifiers {
+ public:
+  explicit Classifiers(const CorpusConfig& config) : config_(config) {}
+  void add(const std::string& path) { models_.emplace_back(path); }
+  // Labels a clean document: pairs of NAME and NAME_probability behind its metadata. The reason why it is left out,
+  // with a note; empty: it stays.
+  std::string apply(Document& document, std::string& note) const;
+  std::string key() const;  // what the labels depend on
+  const std::string& sha256() const { return models_.back().sha256(); }
+
+ private:
+  const CorpusConfig& config_;
+  std::vector<Classifier> models_;  // the first of the configuration's
+};
+// Documents of which one in ten is never trained on, so that labels can be judged by them.
+bool is_held_out(const Document& document);
+
 std::vector<Part> extract_stage(Build& build);
-void clean_stage(Build& build, std::vector<Part>& parts);
+// `about`: what the manifest says of each.
+Classifiers classifier_stage(Build& build, const std::vector<Part>& parts, Json& about);
+// Precision and recall of every label on the documents that people have labelled (config.judged). Error: not such a
+// file.
+Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& classifiers);
+std::string text_fingerprint(std::string_view text);  // of the text that was judged, as its source gave it
+void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers);
 std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts);
 void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<RepeatedParagraph>& repeated);
 std::vector<Decision> duplicate_stage(Build& build, const std::vector<Part>& parts);

@@ -33,7 +33,13 @@ TEST(Clean, Boilerplate) {
             "Real text here.\n");
   const std::string kept = "next-server 10.0.0.1\nup\thow long\nThe next word\n```\nnext\n```\n";
   EXPECT_EQ(cleaned(kept), kept);  // one word of an option list, and code
-  EXPECT_EQ(cleaned("x\nx\nx\nx\ny\n"), "x\nx\ny\n");
+  for (const char* line :
+       {"    HOME\n", "\tindex\n", "`--index=index`\n", "Generated on the passive side to notify it.\n"})
+    EXPECT_EQ(cleaned(std::string("x\n") + line), std::string("x\n") + line);
+  EXPECT_EQ(cleaned("Generated on Mon Jan 2 2023 by it\nx\n"), "x\n");
+  const std::string line = "eth0: link is not ready\n";
+  EXPECT_EQ(cleaned(line + line + line + line + "y\n"), line + line + "y\n");
+  EXPECT_EQ(cleaned("-\n-\n-\n}\n}\n}\n- no\n- no\n- no\n"), "-\n-\n}\n}\n}\n- no\n- no\n- no\n");
 }
 
 // Every planted address is found, and nothing that only looks like one.
@@ -45,9 +51,10 @@ TEST(Mask, Emails) {
     EXPECT_NE(t.find("user@example.com"), std::string::npos) << t;
   }
   EXPECT_EQ(masked("a@b.org,c@d.net"), "user@example.com,user@example.com");
-  for (const std::string& text : std::vector<std::string>{
-           "user@example.com", "getty@tty1.service", "git@github.com:owner/repo.git", "root@localhost", "user@host",
-           "@Override", "x @ y.z", "foo@1.2.3", "sshd@.service", "jane@mail.example.org"})
+  for (const std::string& text :
+       std::vector<std::string>{"user@example.com", "getty@tty1.service", "git@github.com:owner/repo.git",
+                                "root@localhost", "user@host", "@Override", "x @ y.z", "foo@1.2.3", "sshd@.service",
+                                "jane@mail.example.org", "aes128-gcm@openssh.com", "admin/admin@ATHENA.MIT.EDU"})
     EXPECT_EQ(masked(text), text);
 }
 
@@ -60,10 +67,27 @@ TEST(Mask, Addresses) {
   }
   const std::string twice = masked("141.20.5.188 141.20.5.188"), once = masked("141.20.5.188");
   EXPECT_EQ(twice, once + " " + once);
-  for (const std::string& text : std::vector<std::string>{
-           "10.0.0.1", "127.0.0.1", "192.168.1.1/24", "172.16.0.9", "169.254.1.1", "224.0.0.5", "255.255.255.0",
-           "0.0.0.0", "203.0.113.9", "198.51.100.7", "8.8.8.8", "1.1.1.1", "version 141.20.5.188", "linux-5.10.120.3",
-           "1.3.6.1.4.1.2021", "libfoo 2.30.1.4", "12.4.3.2", "999.20.5.188", "v141.20.5.188"})
+  for (const std::string& text : std::vector<std::string>{"10.0.0.1",
+                                                          "127.0.0.1",
+                                                          "192.168.1.1/24",
+                                                          "172.16.0.9",
+                                                          "169.254.1.1",
+                                                          "224.0.0.5",
+                                                          "255.255.255.0",
+                                                          "0.0.0.0",
+                                                          "203.0.113.9",
+                                                          "198.51.100.7",
+                                                          "8.8.8.8",
+                                                          "1.1.1.1",
+                                                          "version 141.20.5.188",
+                                                          "linux-5.10.120.3",
+                                                          "1.3.6.1.4.1.2021",
+                                                          "libfoo 2.30.1.4",
+                                                          "12.4.3.2",
+                                                          "999.20.5.188",
+                                                          "v141.20.5.188",
+                                                          "Section 36.2.41.2",
+                                                          "192.88.99.1"})
     EXPECT_EQ(masked(text), text);
 }
 

@@ -285,6 +285,9 @@ TEST_F(Sources, Debian) {
   write("d/usr/share/man/de/man1/tool.1", ".TH TOOL 1\n");
   write("d/usr/share/doc/tool/html/tool.1.html", "<p>the page again</p>");
   write("d/usr/share/doc/tool/html/guide.html", "<p>the guide again</p>");
+  write("d/usr/share/doc/tool/html/API-tool.html", "<title>tool</title><p>the page under another name</p>");
+  write("d/usr/share/doc/tool/html/api.html", "<p>what the program says of itself</p>");
+  write("d/usr/share/doc/tool/html/_sources/api.rst.txt", "API\n===\n\n.. automodule:: tool\n");
   write("d/usr/share/doc/tool/html/genindex.html", "<p>index</p>");
   write("d/usr/share/doc/tool/html/_sources/guide.rst.txt", "Guide\n=====\n\nThe guide.\n");
   write("d/usr/share/doc/tool/changelog.txt", "1.0");
@@ -294,14 +297,15 @@ TEST_F(Sources, Debian) {
   const std::string deb = folder_.path("tool_1.0-1_all.deb");
   const Read r = read("debian", deb);
   EXPECT_EQ(r.fault, "");
-  ASSERT_EQ(r.documents.size(), 2u);
+  ASSERT_EQ(r.documents.size(), 3u);
   EXPECT_EQ(r.documents[0].id, "tool:usr/share/doc/tool/html/_sources/guide.rst.txt");
-  EXPECT_EQ(r.documents[1].id, "tool:usr/share/man/man1/tool.1");
-  EXPECT_EQ(r.documents[1].licence, "GPL-2+, MIT");
+  EXPECT_EQ(r.documents[1].id, "tool:usr/share/doc/tool/html/api.html");
+  EXPECT_EQ(r.documents[2].id, "tool:usr/share/man/man1/tool.1");
+  EXPECT_EQ(r.documents[2].licence, "GPL-2+, MIT");
   EXPECT_EQ(r.skips, (std::map<std::string, int>{{"debian: a list of changes or names", 1},
                                                  {"debian: a translation", 1},
                                                  {"debian: an index page", 1},
-                                                 {"debian: another form of a manual", 2},
+                                                 {"debian: another form of a manual", 4},
                                                  {"man: another name of a page", 1}}));
   const std::string bytes = read_file(deb);
   for (const size_t size : {size_t{0}, size_t{7}, size_t{100}, bytes.size() / 2, bytes.size() - 30}) {

@@ -30,6 +30,7 @@ struct Candidate {
 struct Package {
   std::string name, version, section, licence = "unknown";
   std::vector<Candidate> files;
+  std::set<std::string, std::less<>> manuals;  // names of its manual pages: tool.1 and tool
 };
 
 // Licences as a machine-readable copyright file names them, else those that its text names.
@@ -66,6 +67,10 @@ std::string licence_of(std::string_view text) {
   for (const std::string& name : found) joined.append(joined.empty() ? "" : ", ").append(name);
   return joined.empty() ? "see the package's copyright file" : joined;
 }
+
+constexpr std::string_view kPulling[] = {".. auto",           ".. literalinclude::", ".. include::",
+                                         ".. show-options::", ".. show-policy::",    ".. oslo",
+                                         ".. click::",        ".. program-output::"};
 
 bool starts_any(std::string_view text, std::initializer_list<std::string_view> starts) {
   return std::any_of(starts.begin(), starts.end(), [&](std::string_view s) { return text.starts_with(s); });
@@ -120,6 +125,7 @@ std::string key_of(std::string_view path) {
   return key.append(file_stem(path));
 }
 
+constexpr int kLast = 6;
 int preference(Form form) {  // of the forms of one manual the least wins
   switch (form) {
     case Form::rst:
@@ -186,15 +192,31 @@ void read_data(Package& package, std::string_view tar, const std::string& where,
   }
 }
 
+// An rst file whose text is elsewhere: directives have the documentation of programs or other files pulled in, which
+// only the rendered page shows.
+bool is_skeleton(const Candidate& c) {
+  if (c.form != Form::rst || c.path.ends_with(".gz")) return false;
+  return std::any_of(std::begin(kPulling), std::end(kPulling),
+                     [&](std::string_view directive) { return c.bytes.find(directive) != std::string::npos; });
+}
+
+void add_names(std::set<std::string, std::less<>>& names, std::string_view page) {
+  names.emplace(page);
+  const size_t section = page.rfind('.');  // MPI_Put.3, function::ns_gid.3stap
+  if (section != std::string_view::npos && section + 1 < page.size() &&
+      std::isdigit(static_cast<unsigned char>(page[section + 1])) != 0)
+    names.emplace(page.substr(0, section));
+}
+
 // Leaves one form of each manual.
 void choose_forms(Package& package, Sink& sink) {
   std::map<std::string, int> best;
-  std::set<std::string, std::less<>> manuals;
+  const auto preference_of = [](const Candidate& c) { return is_skeleton(c) ? kLast : preference(c.form); };
   uint64_t pages_bytes = 0;
   for (const Candidate& c : package.files) {
-    const auto [at, fresh] = best.emplace(c.key, preference(c.form));
-    if (!fresh) at->second = std::min(at->second, preference(c.form));
-    if (c.form == Form::man) manuals.insert(std::string(file_stem(c.path)));
+    const auto [at, fresh] = best.emplace(c.key, preference_of(c));
+    if (!fresh) at->second = std::min(at->second, preference_of(c));
+    if (c.form == Form::man) add_names(package.manuals, file_stem(c.path));
     if (c.form == Form::html || c.form == Form::rst) pages_bytes += c.bytes.size();
   }
   std::vector<Candidate> chosen;
@@ -202,8 +224,8 @@ void choose_forms(Package& package, Sink& sink) {
   std::sort(package.files.begin(), package.files.end(),
             [](const Candidate& a, const Candidate& b) { return a.path < b.path; });
   for (Candidate& c : package.files) {
-    const bool other_form = c.form != Form::man && preference(c.form) > best.at(c.key);
-    const bool is_manual = c.form == Form::html && manuals.contains(file_stem(c.path));
+    const bool other_form = c.form != Form::man && preference_of(c) > best.at(c.key);
+    const bool is_manual = c.form == Form::html && package.manuals.contains(file_stem(c.path));
     const bool is_info = c.form == Form::info && pages_bytes / 2 > c.bytes.size();
     if (other_form || is_manual || is_info || (c.form != Form::man && !seen.insert(c.key).second)) {
       sink.skip("debian: another form of a manual", package.name + ":" + c.path);
@@ -233,6 +255,9 @@ void emit(const Package& package, Candidate& candidate, Sink& sink) {
     return sink.skip("debian: a damaged file", e.what());
   }
   if (!extracted.skip.empty()) return sink.skip(extracted.skip, what);
+  // A page under another name: titled as a manual page of the package.
+  if (candidate.form == Form::html && package.manuals.contains(trim(extracted.title)))
+    return sink.skip("debian: another form of a manual", what);
   Document document;
   document.id = what;
   document.category = debian_category(package.name);
