@@ -194,7 +194,11 @@ Run bench_command(Cli& cli) {
   cli.option("--out", e.folder, "efficiency: where its results go; a study that was interrupted there goes on");
   cli.option("--text", e.text, "efficiency: a file whose perplexity under -m shows what each saving costs in quality");
   cli.option("--minutes", e.minutes,
-             "efficiency: begin nothing later than this, to go on another time; 0: until the end");
+             "efficiency: begin nothing that would end later, to go on another time; 0: until the end");
+  cli.choice("--only", e.only, {"steps", "memory", "whole", "model", "quality"},
+             "efficiency: measure this part now, the rest another time");
+  cli.option("--whole", e.whole_minutes,
+             "efficiency: minutes that the generation which is run whole may take; 0: 20, or 1 if quick");
   cli.option("--max-prefix", e.max_prefix, "efficiency: the longest context to begin with");
   cli.option("--max-output", e.max_output, "efficiency: the longest generation");
   cli.option("--batch", e.batch, "efficiency: sequences together, beside one alone");

@@ -36,6 +36,7 @@ void check(const EfficiencyOptions& o) {
   in_range("--max-output", o.max_output, bench::kTokens, 1 << 20);
   in_range("--batch", o.batch, 2, 256);
   if (!(o.minutes >= 0)) throw UsageError("--minutes", "minutes >= 0", fmt::format("{}", o.minutes));
+  if (!(o.whole_minutes >= 0)) throw UsageError("--whole", "minutes >= 0", fmt::format("{}", o.whole_minutes));
   if (!(o.memory_gib >= 0)) throw UsageError("--memory", "GiB >= 0", fmt::format("{}", o.memory_gib));
 }
 
@@ -48,12 +49,14 @@ int run_efficiency(const EfficiencyOptions& o) {
                                      .max_prefix = o.max_prefix,
                                      .max_output = o.max_output,
                                      .batch = o.batch,
-                                     .memory_bytes = o.memory_gib * kGib},
+                                     .memory_bytes = o.memory_gib * kGib,
+                                     .whole_seconds = o.whole_minutes * 60},
                             .folder = o.folder,
                             .machine = machine_name(threads.size()),
                             .model = o.model,
                             .text = o.text,
-                            .seconds = o.minutes * 60};
+                            .seconds = o.minutes * 60,
+                            .only = o.only};
   if (o.memory_gib == 0) study.grid.memory_bytes = static_cast<double>(available_memory()) - kSpare;
   bool complete = false;
   const bench::Results results = bench::run_study(complete, cpu_kernels(), threads, study);

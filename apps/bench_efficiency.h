@@ -12,7 +12,8 @@ struct EfficiencyOptions {
   int64_t max_prefix = 65536, max_output = 65536, batch = 8;
   double memory_gib = 0;  // 0: what is available
   double minutes = 0;     // 0: until all is measured
-  std::string folder = "efficiency", model, text;
+  double whole_minutes = 0;
+  std::string folder = "efficiency", model, text, only;
 };
 int run_efficiency(const EfficiencyOptions& options);
 

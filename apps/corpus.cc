@@ -55,6 +55,16 @@ int fetch(const Options& o) {
   return 0;
 }
 
+// What gave less than it should have, on standard error: the rest of the manifest's reasons are rules at work.
+void tell_of_losses(const Json& manifest) {
+  for (const auto& [source, funnel] : manifest.at("stages").at(0).at("sources").items())
+    for (const auto& [reason, drop] : funnel.at("drops").items())
+      if (reason == "a damaged input" || reason == "an input without documents" || reason == "a source without inputs")
+        std::fprintf(stderr, "sigma: %s: %s: %llu, such as %s\n", source.c_str(), reason.c_str(),
+                     static_cast<unsigned long long>(drop.at("documents").get<uint64_t>()),
+                     drop.at("example").get_ref<const std::string&>().c_str());
+}
+
 int build(const Options& o, Collectives& processes) {
   corpus::BuildOptions options;
   options.processes = &processes;
@@ -71,6 +81,7 @@ int build(const Options& o, Collectives& processes) {
   if (processes.rank() > 0) return 0;  // the first one speaks for all
   write_file(options.work + "/report.html", corpus::report_html(options.work));
   const Json& result = manifest.at("result");
+  tell_of_losses(manifest);
   if (o.json) {
     print_json(result);
     return 0;

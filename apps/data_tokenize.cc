@@ -70,7 +70,8 @@ int run(const Options& o) {
   }
   if (counts.documents == 0)
     throw Error(options.files.front(), "a document that is not empty", fmt::format("{} empty ones", counts.empty));
-  shard.commit();
+  const Vocabulary vocabulary = vocabulary_of(tokenizer.spec(), o.model);
+  shard.commit(&vocabulary);
   const double seconds = seconds_now() - start;
   if (o.json) {
     print_json({{"output", o.output},
@@ -95,7 +96,9 @@ int run(const Options& o) {
 
 Run data_tokenize_command(Cli& cli) {
   auto o = std::make_shared<Options>();
-  cli.summary("Text or JSONL files to a shard of tokens: PREFIX.bin and PREFIX.idx, as Megatron has them");
+  cli.summary(
+      "Text or JSONL files to a shard of tokens: PREFIX.bin and PREFIX.idx, as Megatron has them, and "
+      "PREFIX.vocab.json");
   cli.example("sigma data tokenize corpus.jsonl.zst -m smollm2 -o shards/corpus");
   cli.example("sigma data tokenize pages/ -m tokenizer-folder -o shards/pages --end '<|endoftext|>'");
   cli.example("zcat dump.gz | sigma data tokenize - --format jsonl -m smollm2 -o shards/dump --json");

@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "base/fmt.h"
-#include "bench/machine.h"
+#include "bench/efficiency/analysis.h"
 
 namespace sigma {
 
@@ -14,17 +14,25 @@ namespace {
 constexpr int kPageTokens = 256;
 constexpr double kGib = 1 << 30;
 
-// The best of a few reads and loops.
-MachineLimits measure_limits() {
+// The best of a few reads and loops, and this model's attention out of the processor's caches.
+MachineLimits measure_limits(const ModelConfig& config, const CostCase& c) {
+  constexpr int kRounds = 9;
   ThreadPool threads;
-  bench::Machine machine(threads);
-  MachineLimits limits;
-  for (int i = 0; i < 5; ++i) limits.read = std::max(limits.read, machine.read_once());
+  bench::Bench attention(cpu_kernels(), threads, {});
+  bench::Machine& machine = attention.machine();
+  MachineLimits limits{.threads = threads.size()};
+  for (int i = 0; i < 5; ++i) {
+    limits.read = std::max(limits.read, machine.read_once());
+    limits.read_alone = std::max(limits.read_alone, machine.read_alone_once());
+  }
   for (const auto kind : {bench::Peak::f32, bench::Peak::bf16, bench::Peak::int8}) {
     double& rate = limits.operations[static_cast<int>(kind)];
     for (int i = 0; i < 3; ++i) rate = std::max(rate, machine.peak_once(kind));
     if (rate == 0) rate = limits.operations[0];
   }
+  const bench::Variant side{
+      .name = "this", .config = config, .k_format = c.k_format, .v_top = c.v_top, .v_format = c.v_format};
+  limits.work = bench::work_of(attention.work({&side, 1}, kRounds), side.name);
   return limits;
 }
 
@@ -57,7 +65,11 @@ Json limits_json(const MachineLimits& limits) {
   return {{"read_bytes_per_second", limits.read},
           {"f32_per_second", limits.operations[0]},
           {"bf16_per_second", limits.operations[1]},
-          {"int8_per_second", limits.operations[2]}};
+          {"int8_per_second", limits.operations[2]},
+          {"threads", limits.threads},
+          {"read_alone_bytes_per_second", limits.read_alone},
+          {"attention_work_fixed_seconds", limits.work.fixed},
+          {"attention_work_seconds_per_position", limits.work.per_position}};
 }
 
 Json plain_json(const ModelConfig& config, const WeightBytes& weights, const StepCost& cost, const CostCase& c) {
@@ -79,7 +91,7 @@ Json cost_json(const Checkpoint& checkpoint, const CostCase& c) {
   const WeightBytes weights = weight_bytes(checkpoint);
   const StepCost cost = step_cost(config, weights, c);
   const StepFlops& f = cost.flops;
-  const MachineLimits limits = measure_limits();
+  const MachineLimits limits = measure_limits(config, c);
   WeightSpec body;
   for (const WeightSpec& spec : weight_specs(config))
     if (spec.role == WeightRole::projection) body = spec;
@@ -140,9 +152,15 @@ void print_cost(const Json& cost) {
   for (const char* part : {"projections", "augmented_query", "ffn", "head"})
     row(part, "", mb(number("weight_bytes", part)), "", number("flops", part));
   row("total", "", mb(cost["bytes"].get<double>()), "", number("flops", "total"));
-  std::printf("at this machine's read of %.1f GB/s and peaks of %.0f f32, %.0f bf16, %.0f int8 GOP/s, at least:\n",
-              number("machine", "read_bytes_per_second") * 1e-9, number("machine", "f32_per_second") * 1e-9,
-              number("machine", "bf16_per_second") * 1e-9, number("machine", "int8_per_second") * 1e-9);
+  std::printf(
+      "at this machine's read of %.1f GB/s (%.1f by one thread alone) and peaks of %.0f f32, %.0f bf16, %.0f int8 "
+      "GOP/s; attention with its work out of caches, %.2f ms:\n",
+      number("machine", "read_bytes_per_second") * 1e-9, number("machine", "read_alone_bytes_per_second") * 1e-9,
+      number("machine", "f32_per_second") * 1e-9, number("machine", "bf16_per_second") * 1e-9,
+      number("machine", "int8_per_second") * 1e-9,
+      1e3 * cost["batch"].get<double>() *
+          (number("machine", "attention_work_fixed_seconds") +
+           number("machine", "attention_work_seconds_per_position") * cost["context"].get<double>()));
   for (const auto& [name, seconds] : cost["predicted_seconds"].items())
     std::printf("  %-18s %10.3f ms\n", name.c_str(), seconds.get<double>() * 1e3);
   const Json& plain = cost["against_plain_form"];

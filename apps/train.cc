@@ -32,6 +32,7 @@ void handle_signals() {
   action.sa_handler = want_stop;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is a failed write, told like a full disk
 }
 
 // Where a run's weights, configuration and tokenizer come from.
@@ -47,34 +48,36 @@ struct Source {
       config = checkpoint->config();
       initial = checkpoint_reader(*checkpoint);
     }
+    tokenizer_name = run.tokenizer.empty() ? run.model : run.tokenizer;
     if (!run.tokenizer.empty()) {
       tokenizer = load_tokenizer_spec(resolve_model(run.tokenizer));
     } else if (checkpoint) {
       tokenizer = checkpoint->tokenizer();
     }
     if (tokenizer && std::cmp_greater(tokenizer->tokens.size(), config.vocab))
-      throw Error(run.tokenizer, fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", config.vocab),
+      throw Error(tokenizer_name, fmt::format("a tokenizer of at most {} tokens, the model's vocabulary", config.vocab),
                   fmt::format("{}", tokenizer->tokens.size()));
   }
   ModelConfig config;
   WeightReader initial;
   std::optional<Checkpoint> checkpoint;
   std::optional<TokenizerSpec> tokenizer;
+  std::string tokenizer_name;
 };
 
-RowSource phase_rows(const RunConfig& run, const PhaseConfig& phase, size_t number, const ModelConfig& model,
-                     Split split) {
+RowSource phase_rows(const RunConfig& run, const PhaseConfig& phase, size_t number, const Source& source, Split split) {
   LoaderOptions options{.seed = run.seed + number * 0x9e3779b97f4a7c15ull,
                         .context = run.context,
-                        .vocab = model.vocab,
+                        .vocab = source.config.vocab,
                         .validation = run.validation_share,
                         .split = split};
+  if (source.tokenizer) options.tokenizer = vocabulary_of(*source.tokenizer, source.tokenizer_name);
   for (const DataPart& part : phase.data) options.parts.push_back({part.path, part.weight});
   return loader_rows(std::make_shared<const Loader>(options),
                      run.document_masking ? Documents::apart : Documents::together);
 }
 
-std::vector<TrainPhase> pretraining_phases(const RunConfig& run, const ModelConfig& model) {
+std::vector<TrainPhase> pretraining_phases(const RunConfig& run, const Source& source) {
   std::vector<TrainPhase> phases;
   for (const PhaseConfig& phase : run.phases) {
     const int64_t batch = phase.batch_tokens / run.context, rows = phase.tokens / run.context / batch * batch;
@@ -82,8 +85,8 @@ std::vector<TrainPhase> pretraining_phases(const RunConfig& run, const ModelConf
       throw Error(run.path, fmt::format("tokens for a batch of {} in {}", phase.batch_tokens, phase.name),
                   fmt::format("{}", phase.tokens));
     TrainPhase p{
-        phase.name, phase.schedule(run.context, rows), phase_rows(run, phase, phases.size(), model, Split::train), {}};
-    if (run.validation_every > 0) p.validation = phase_rows(run, phase, phases.size(), model, Split::validation);
+        phase.name, phase.schedule(run.context, rows), phase_rows(run, phase, phases.size(), source, Split::train), {}};
+    if (run.validation_every > 0) p.validation = phase_rows(run, phase, phases.size(), source, Split::validation);
     phases.push_back(std::move(p));
   }
   return phases;
@@ -94,7 +97,7 @@ std::vector<TrainPhase> instruction_phases(const RunConfig& run, const Source& s
                                            TrainReport& report) {
   if (!source.tokenizer) throw Error(run.path, "a model with a tokenizer, or a key tokenizer", "none");
   const Tokenizer tokenizer(*source.tokenizer);
-  const ConversationEncoder encoder(tokenizer, run.tokenizer.empty() ? run.model : run.tokenizer);
+  const ConversationEncoder encoder(tokenizer, source.tokenizer_name);
   std::vector<TrainPhase> phases;
   for (const PhaseConfig& phase : run.phases) {
     std::vector<std::string> paths;
@@ -133,7 +136,7 @@ int run_training(const Options& o, RunKind kind) {
                            .model = source.config,
                            .initial = source.initial,
                            .tokenizer = source.tokenizer ? &*source.tokenizer : nullptr,
-                           .phases = kind == RunKind::pretraining ? pretraining_phases(run, source.config)
+                           .phases = kind == RunKind::pretraining ? pretraining_phases(run, source)
                                                                   : instruction_phases(run, source, threads, report),
                            .report = [&](const Json& event) { report(event); },
                            .stop = &stop_wanted};

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "apps/session.h"
@@ -18,6 +19,16 @@ std::string duration(double seconds) {
   return fmt::format("{} h {:02} min", s / 3600, s / 60 % 60);
 }
 
+// "; a process sent 1.2 MB, has 130 MB": the most of any, in this step and so far.
+std::string of_processes(const Json& e) {
+  if (!e.contains("bytes_sent")) return "";
+  const auto most = [&](const char* key) {
+    const auto all = e[key].get<std::vector<double>>();
+    return *std::max_element(all.begin(), all.end()) / 1e6;
+  };
+  return fmt::format("; a process sent {:.1f} MB, has {:.0f} MB", most("bytes_sent"), most("peak_bytes"));
+}
+
 }  // namespace
 
 TrainReport::TrainReport(Form form) : form_(form), terminal_(::isatty(STDERR_FILENO) == 1) {}
@@ -30,10 +41,11 @@ void TrainReport::line(const std::string& text) {
 // On a terminal the line is renewed every step; every `every_` steps it stays.
 void TrainReport::show_step(const Json& e) {
   const auto step = e["step"].get<int64_t>();
-  const std::string text = fmt::format(
-      "step {}/{}  loss {:.4f}  rate {:.2e}  norm {:.2f}  {:.0f} tokens/s  MFU {:.1f}%  {} left", step, steps_,
-      e["loss"].get<double>(), e["learning_rate"].get<double>(), e["gradient_norm"].get<double>(),
-      e["tokens_per_second"].get<double>(), 100 * e["mfu"].get<double>(), duration(e["seconds_left"].get<double>()));
+  const std::string text =
+      fmt::format("step {}/{}  loss {:.4f}  rate {:.2e}  norm {:.2f}  {:.0f} tokens/s  MFU {:.1f}%  {} left{}", step,
+                  steps_, e["loss"].get<double>(), e["learning_rate"].get<double>(), e["gradient_norm"].get<double>(),
+                  e["tokens_per_second"].get<double>(), 100 * e["mfu"].get<double>(),
+                  duration(e["seconds_left"].get<double>()), of_processes(e));
   if (step % every_ == 0 || step == steps_) return line(text);
   if (!terminal_) return;
   std::fprintf(stderr, "\r\x1b[K%s", text.c_str());

@@ -198,8 +198,12 @@ Machine::Machine(ThreadPool& threads)
   });
 }
 
-double Machine::read_once() {
-  const int64_t parts = threads_.size(), part_bytes = kParts * part_bytes_ / parts / 1024 * 1024;
+double Machine::read_once() { return read_by(threads_.size()); }
+
+double Machine::read_alone_once() { return read_by(1); }
+
+double Machine::read_by(int64_t parts) {
+  const int64_t part_bytes = kParts * part_bytes_ / parts / 1024 * 1024;
   double best = 0;
   for (const Read kernel : reads().kernels) {
     const double begin = seconds();

@@ -24,11 +24,13 @@ class Machine {
   // Bytes per second of one read of a block that no cache holds, all threads at once: the best of several read kernels,
   // since which one is fastest differs between processors.
   double read_once();
+  double read_alone_once();  // by one thread, while the others do nothing
   // Operations per second (a multiply-add is two) of independent multiply-adds on registers, all threads at once. 0
   // where the processor has no such instruction.
   double peak_once(Peak kind);
 
  private:
+  double read_by(int64_t threads);
   ThreadPool& threads_;
   int64_t part_bytes_;
   Buffer block_;

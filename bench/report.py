@@ -11,6 +11,8 @@ TITLES = {
     "attention": "Attention alone, 32k tokens in the cache, one layer after another out of memory",
     "generation": "Start-up, memory, speculation",
     "tokenizers": "Tokenizers beside Hugging Face's",
+    "training": "Training beside PyTorch: steps of 8,192 tokens in passes of 2,048, and tuning in steps of 4,096",
+    "corpus": "The corpus pipeline",
     "quality": "Quality: change of perplexity against the shipped weights in f32, with one standard error",
     "exactness": "Exactness: ways to compute an answer that change any bit of it, of six",
     "kernels": "The other kernels alone",
@@ -25,6 +27,10 @@ def shown(value, unit):
         return f"{value / 2**20:.0f} MiB"
     if unit == "MiB/s":
         return f"{value:,.2f} MiB/s" if value < 10 else f"{value:,.0f} MiB/s"
+    if unit == "MB/s":
+        return f"{value:,.1f} MB/s"
+    if unit == "documents/s":
+        return f"{value:,.0f} documents/s"
     return f"{value:+.3f}%" if unit == "%" else f"{value:,.1f}" if unit == "tokens/s" else f"{value:,.0f}"
 
 

@@ -2,7 +2,7 @@
 """This project's figures, measured by turns with llama.cpp's (or our own plain variant's) in one run, each with its
 share of what this machine can do.
 
-    bench/run.py [--quick] [--filter TEXT] [--resume] [--docs] [--repeats 5] [--no-peer] [--sigma build/release/apps/sigma]
+    bench/run.py [--quick] [--filter TEXT] [--resume] [--docs] [--repeats 5] [--no-peer] [--torch PYTHON] [--sigma build/release/apps/sigma]
 
 One JSON line a row (docs/schemas/bench.json) goes to build/bench.jsonl as soon as it is there, tables to the terminal
 and, with --docs, to docs/benchmarks.md. --resume goes on where a run was interrupted; with --filter too, it measures the
@@ -19,12 +19,15 @@ import time
 from dataclasses import dataclass
 from typing import Callable
 
+import corpus_dumps
+import corpus_rows
 import generation
 import plan
 import quality
 import report
 import speed
 import tokenizer_rows
+import training_rows
 from children import ROOT, Failed, run
 from lines import check, key_of_line, names_of
 
@@ -149,6 +152,42 @@ def tokenizer_jobs(options):
     yield Job([entry], lambda _: tokenizer_rows.training(options))
 
 
+def training_jobs(options):
+    peer = training_rows.PEER if options.peer else None
+    for name in training_rows.ROUNDS:
+        for context in training_rows.CONTEXTS:
+            speed_key = of_model(f"{name} bf16", training_rows.speed_case(context), peer)
+            memory_key = of_model(f"{name} bf16", training_rows.memory_case(context), peer)
+            entries = [
+                Entry("training", speed_key, share=training_rows.LEAST_SHARE, ratio=training_rows.LEAST_SPEED),
+                Entry("training", memory_key, ratio=training_rows.LEAST_SAVING),
+            ]
+            yield Job(entries, lambda _, name=name, context=context: training_rows.steps(name, context, options))
+    tune = of_model(plan.SHIPPED, training_rows.TUNE, peer)
+    yield Job([Entry("training", tune, ratio=training_rows.LEAST_SPEED)], lambda _: training_rows.tuning(options))
+
+
+def corpus_jobs(options):
+    def key(model, case, peer=None):
+        return of_model(model, case, peer, (None, None))
+
+    model = corpus_rows.model_of(options)
+    entries = [
+        Entry("corpus", key(model, corpus_rows.BUILD), least=10),
+        Entry("corpus", key(model, corpus_rows.PAGES)),
+        *(Entry("corpus", key(model, corpus_rows.rule_case(rule)), least=least) for rule, least in corpus_rows.RULES.items()),
+        Entry("corpus", key(model, corpus_rows.DUPLICATES, corpus_rows.PEER if options.peer else None), ratio=5),
+    ]
+    yield Job(entries, lambda _: corpus_rows.building(options), quick=True)
+    entry = Entry("corpus", key("generated documents", corpus_rows.MEMORY), most=corpus_rows.MOST_MEMORY)
+    yield Job([entry], lambda _: corpus_rows.memory(options))
+    entries = [
+        Entry("corpus", key(f"{kind} dump", corpus_rows.dump_case(kind)), most=corpus_rows.DUMP_MEMORY)
+        for kind in corpus_dumps.KINDS
+    ]
+    yield Job(entries, lambda wanted: corpus_rows.dumps(options, wanted))
+
+
 def jobs_of(options, lines):
     """In the order in which they are measured."""
     yield attention_job(options)
@@ -157,6 +196,8 @@ def jobs_of(options, lines):
         yield group_job(rows, options)
     yield from generation_jobs(options)
     yield from tokenizer_jobs(options)
+    yield from training_jobs(options)
+    yield from corpus_jobs(options)
     for rows in plan.GROUPS:
         if rows not in small:
             yield group_job(rows, options)
@@ -240,6 +281,7 @@ def parse_options():
     parser.add_argument("--resume", action="store_true", help="only what build/bench.jsonl lacks, or what --filter names")
     parser.add_argument("--repeats", type=int, help="rounds of each row: 5, with --quick 3")
     parser.add_argument("--no-peer", dest="peer", action="store_false")
+    parser.add_argument("--torch", metavar="PYTHON", help="one that has PyTorch, instead of bench/peers/.venv-torch")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md, when the whole run is there")
     options = parser.parse_args()
     options.repeats = options.repeats or (3 if options.quick else 5)

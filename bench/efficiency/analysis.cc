@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "base/error.h"
-
 namespace sigma::bench {
 
 namespace {
@@ -33,23 +31,17 @@ Rounds combined(const Rounds& a, const Rounds& b, const F& f) {
 }
 
 // Sum over samples of weight times rounds.
-Rounds weighted(const std::vector<const Rounds*>& samples, const std::vector<double>& weights) {
+Rounds weighted(const std::vector<Rounds>& samples, const std::vector<double>& weights) {
   Rounds total;
   for (size_t i = 0; i < samples.size(); ++i) {
-    if (total.empty()) total.resize(samples[i]->size());
-    total.resize(std::min(total.size(), samples[i]->size()));
-    for (size_t r = 0; r < total.size(); ++r) total[r] += weights[i] * (*samples[i])[r];
+    if (total.empty()) total.resize(samples[i].size());
+    total.resize(std::min(total.size(), samples[i].size()));
+    for (size_t r = 0; r < total.size(); ++r) total[r] += weights[i] * samples[i][r];
   }
   return total;
 }
 
 double median_of(const Rounds& rounds) { return interval_of(rounds).median; }
-
-MachineLimits limits_of(const StepCell& cell) {
-  MachineLimits limits{.read = median_of(cell.read)};
-  std::copy(cell.operations.begin(), cell.operations.end(), limits.operations);
-  return limits;
-}
 
 // The shortest length in [0, kLongest] with cheaper(length); cheaper must not change back.
 template <class F>
@@ -79,31 +71,29 @@ Rounds sum(const Rounds& a, const Rounds& b) {
   return combined(a, b, [](double x, double y) { return x + y; });
 }
 
-std::vector<double> generation_weights(const std::vector<double>& contexts, int64_t prefix, int64_t output) {
-  SIGMA_CHECK(!contexts.empty());
-  std::vector<double> weights(contexts.size());
-  size_t right = 1;
-  for (int64_t i = 1; i <= output; ++i) {
-    const auto x = static_cast<double>(prefix + i);
-    while (right < contexts.size() - 1 && contexts[right] < x) ++right;
-    if (contexts.size() == 1) {
-      weights[0] += 1;
-      continue;
-    }
-    // Beyond the first and last contexts the line through the nearest two goes on.
-    const double part = (x - contexts[right - 1]) / (contexts[right] - contexts[right - 1]);
-    weights[right - 1] += 1 - part;
-    weights[right] += part;
-  }
-  return weights;
-}
-
 std::optional<double> zero_of(const std::vector<double>& x, const std::vector<double>& y) {
   if (y.empty() || y.back() > 0) return std::nullopt;
   size_t i = y.size() - 1;
   while (i > 0 && y[i - 1] <= 0) --i;
   if (i == 0) return x[0];
   return x[i - 1] + (x[i] - x[i - 1]) * y[i - 1] / (y[i - 1] - y[i]);
+}
+
+MachineLimits limits_of(const Results& results, const StepCell& cell, const std::string& name, size_t round) {
+  MachineLimits limits{.read = cell.read[round], .read_alone = cell.read_alone[round]};
+  std::copy(cell.operations.begin(), cell.operations.end(), limits.operations);
+  limits.threads = results.header.at("request").at("threads");
+  limits.work = work_of(results.work, name);
+  return limits;
+}
+
+AttentionWork work_of(const WorkCell& cell, const std::string& name) {
+  const auto found = cell.seconds.find(name);
+  if (found == cell.seconds.end()) return {};
+  const double x[] = {context_of(cell.prefix[0]), context_of(cell.prefix[1])};
+  const double y[] = {median_of(found->second[0]), median_of(found->second[1])};
+  const double slope = (y[1] - y[0]) / (x[1] - x[0]);
+  return {.fixed = y[0] - slope * x[0], .per_position = slope};
 }
 
 double context_of(int64_t prefix) { return static_cast<double>(prefix) + (1 + kTokens) / 2.0; }
@@ -128,23 +118,28 @@ std::optional<Step> find_step(const Results& results, const std::string& name, i
   step.theory = gain_over(cost.cache_bytes_read(), other.cache_bytes_read());
   step.bytes = cost.cache_bytes_read();
   step.flops = cost.flops.attention();
-  step.predicted = predict_step(cost, c, Format::bf16, limits_of(*cell)).attention;
+  Rounds predicted;
+  for (size_t r = 0; r < cell->read.size(); ++r)
+    predicted.push_back(predict_step(cost, c, Format::bf16, limits_of(results, *cell, name, r)).attention);
+  step.predicted = median_of(predicted);
+  step.off = median_of(combined(predicted, ours.attention, [](double p, double s) { return p / s - 1; }));
   step.share = median_of(combined(ours.attention, cell->read, [&](double s, double r) { return step.bytes / s / r; }));
   return step;
 }
 
-Generation generation(const Results& results, const std::string& name, Format format, int64_t prefix, int64_t output) {
+Generation generation(const Results& results, const std::string& name, Format format, int64_t prefix, int64_t output,
+                      const RoundsOf& value) {
   std::vector<double> contexts;
-  std::vector<const Rounds*> store, attention, augmented;
+  std::vector<Rounds> store, attention, augmented;
   for (const int64_t sample : prefixes_of(results, 1)) {
     const StepCell& cell = *results.find(sample, 1);
     const auto step = cell.steps.find(name);
     const auto weights = cell.weights.find(std::string(format_info(format).name));
     if (step == cell.steps.end() || weights == cell.weights.end()) return {};
     contexts.push_back(context_of(sample));
-    store.push_back(&step->second.store);
-    attention.push_back(&step->second.attention);
-    augmented.push_back(&weights->second.augmented_q);
+    store.push_back(value(step->second.store, cell));
+    attention.push_back(value(step->second.attention, cell));
+    augmented.push_back(value(weights->second.augmented_q, cell));
   }
   if (contexts.empty()) return {};
   const std::vector<double> weights = generation_weights(contexts, prefix, output);
@@ -222,13 +217,22 @@ BreakEven break_even(const Results& results, const std::string& name, Format for
   return found;
 }
 
-Agreement agreement(const WholeCell& cell, const std::string& name) {
-  std::vector<double> contexts;
-  for (const int64_t prefix : cell.samples) contexts.push_back(static_cast<double>(prefix + 1));
-  const std::vector<double> weights = generation_weights(contexts, 0, cell.output);
-  Agreement result{.whole = cell.seconds.at(name)};
-  for (size_t i = 0; i < weights.size(); ++i) result.integrated += weights[i] * median_of(cell.sampled.at(name)[i]);
-  return result;
+Agreement agreement(const Results& results, const std::string& name) {
+  Agreement all;
+  Rounds read;
+  for (const WholePart& part : results.whole) {
+    all.seconds += part.seconds.at(name);
+    all.typical += part.typical.at(name);
+    all.integrated += part.integrated.at(name);
+    read.insert(read.end(), part.read.begin(), part.read.end());
+  }
+  // Seconds times bandwidth: bytes that could have been read.
+  const auto bytes = [](const Rounds& seconds, const StepCell& cell) {
+    return combined(seconds, cell.read, [](double s, double r) { return s * r; });
+  };
+  all.rings =
+      median_of(generation(results, name, Format::q8_0, 0, results.whole_output, bytes).total()) / median_of(read);
+  return all;
 }
 
 }  // namespace sigma::bench

@@ -1,6 +1,7 @@
 // From measured rounds to findings: medians with confidence intervals, gains, generations by integration, crossovers.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,16 +19,18 @@ Interval interval_of(Rounds rounds);
 Interval gain_of(const Rounds& ours, const Rounds& theirs);
 Rounds sum(const Rounds& a, const Rounds& b);
 
-// The sum over a generation of `output` tokens after `prefix` of a step's time, which is known at some contexts and
-// taken to be linear between them, is a sum of those times with these weights.
-std::vector<double> generation_weights(const std::vector<double>& contexts, int64_t prefix, int64_t output);
 // Where piecewise linear y(x) first falls to 0 and stays there; none: nowhere.
 std::optional<double> zero_of(const std::vector<double>& x, const std::vector<double>& y);
+
+// A variant's work, on the line through both contexts.
+AttentionWork work_of(const WorkCell& cell, const std::string& variant);
+// What is known of the machine in a round of a cell, and of a variant's work.
+MachineLimits limits_of(const Results& results, const StepCell& cell, const std::string& variant, size_t round);
 
 // The context of the steps that a cell measures, their average.
 double context_of(int64_t prefix);
 
-// A variant's step at one context.
+// A variant's attention at one context.
 struct Step {
   int64_t prefix = 0, batch = 1;
   Interval seconds, split, combine, store;
@@ -35,7 +38,8 @@ struct Step {
   double theory = 0;                        // the gain that bytes say
   double bytes = 0, flops = 0;
   double share = 0;      // of the read bandwidth measured beside it
-  double predicted = 0;  // seconds
+  double predicted = 0;  // seconds, by the cost model
+  double off = 0;        // predicted over measured, less 1, round by round
 };
 // Null where it was not measured.
 std::optional<Step> find_step(const Results& results, const std::string& variant, int64_t prefix, int64_t batch);
@@ -45,9 +49,12 @@ struct Generation {
   Rounds store, attention, augmented_q;
   Rounds total() const { return sum(sum(store, attention), augmented_q); }
 };
+// What to integrate: a cell's seconds as they are, unless told otherwise.
+using RoundsOf = std::function<Rounds(const Rounds& seconds, const StepCell& cell)>;
 // format: of the augmented query's weights. Empty rounds when a sample is missing.
-Generation generation(const Results& results, const std::string& variant, Format format, int64_t prefix,
-                      int64_t output);
+Generation generation(
+    const Results& results, const std::string& variant, Format format, int64_t prefix, int64_t output,
+    const RoundsOf& value = [](const Rounds& seconds, const StepCell&) { return seconds; });
 
 // The shortest prefix (output) at which a generation of that output (after that prefix) is cheaper than the first
 // variant's; none: at none of up to 2^17.
@@ -72,11 +79,12 @@ struct BreakEven {
 };
 BreakEven break_even(const Results& results, const std::string& variant, Format format, int64_t batch);
 
-// What the whole run says of the sampled one: seconds of all steps against the samples' integral.
+// What the whole run says of the sampled one. Medians are compared with medians: of stretches of steps and of samples.
 struct Agreement {
-  double whole = 0, integrated = 0;
-  double error() const { return integrated / whole - 1; }
+  double seconds = 0, typical = 0;   // of every step; each as long as the median of its stretch
+  double integrated = 0, rings = 0;  // from samples beside; from rings, at the bandwidth of the whole run
+  double error() const { return integrated / typical - 1; }
 };
-Agreement agreement(const WholeCell& cell, const std::string& variant);
+Agreement agreement(const Results& results, const std::string& variant);
 
 }  // namespace sigma::bench

@@ -4,6 +4,8 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "base/error.h"
@@ -27,6 +29,11 @@ struct WeightTimes {
     for (size_t i = 0; i < keys.size(); ++i) rounds.keys[kKeyShapes[i]].push_back(keys[i]);
   }
 };
+
+double median_of(Rounds rounds) {
+  std::sort(rounds.begin(), rounds.end());
+  return rounds[rounds.size() / 2];
+}
 
 constexpr float kQueryScale = 2.0f;  // scores with a standard deviation of about 3
 
@@ -63,30 +70,8 @@ struct Bench::LayerTimes {
   }
 };
 
-double sum_of_steps(const Rounds& steps, int64_t& interrupted) {
-  constexpr size_t kAround = 64;
-  double total = 0;
-  for (size_t begin = 0; begin < steps.size(); begin += kAround) {
-    const auto from = steps.begin() + static_cast<int64_t>(begin);
-    Rounds around(from, from + static_cast<int64_t>(std::min(kAround, steps.size() - begin)));
-    std::sort(around.begin(), around.end());
-    const double median = around[around.size() / 2];
-    for (const double seconds : around) {
-      const bool held_up = seconds > 4 * median;
-      interrupted += held_up ? 1 : 0;
-      total += held_up ? median : seconds;
-    }
-  }
-  return total;
-}
-
-Bench::Bench(const Kernels& kernels, ThreadPool& threads, const Grid& grid)
-    : threads_(threads), grid_(grid), machine_(threads), context_{kernels, threads, scratch_} {
-  Rng rng(5);
-  const AttentionShape& a = variant("half_after").config.attn;
-  for (int i = 0; i < a.q_dim * a.k_dim; ++i)
-    expansion_.push_back(static_cast<float>(rng.normal() / std::sqrt(static_cast<double>(a.k_dim))));
-}
+Bench::Bench(const Kernels& kernels, ThreadPool& threads, Grid grid)
+    : threads_(threads), grid_(std::move(grid)), machine_(threads), context_{kernels, threads, scratch_} {}
 
 LayerWeights& Bench::weights(Format format) {
   auto& found = weights_[format];
@@ -141,70 +126,121 @@ Bench::LayerTimes Bench::layer(const Variant& v, const PagedView& keys, const Pa
   return times;
 }
 
-StepCell Bench::step(int64_t prefix, int64_t batch, int rounds, Where where) {
+void Bench::prepare_expansion(const Variant& v, int64_t tokens) {
+  const AttentionShape& a = v.config.attn;
+  if (a.key_rope != KeyRope::after_expansion) return;
+  const float scale = 1 / std::sqrt(static_cast<float>(a.k_dim));
+  expansion_.resize(static_cast<size_t>(a.q_dim * a.k_dim));
+  for (float& x : expansion_) x = scale * *noise_.draw(1);
+  angles_.extend(v.config.rope.frequencies(a.q_dim), tokens);
+}
+
+StepCell Bench::step(int64_t prefix, int64_t batch, int rounds) {
+  const std::vector<Variant>& sides = variants();
   const int64_t tokens = round_up(prefix + kTokens, kPageTokens);
   const auto pages = sequence_pages(batch, tokens);
-  angles_.extend(variant("half_after").config.rope.frequencies(variant("half_after").config.attn.q_dim), tokens);
   const auto make_ring = [&](CacheKind kind, const CacheShape& shape, int copies) {
     const int64_t row = shape.heads * format_row_bytes(shape.format, shape.dim);
-    const int64_t slots =
-        where == Where::caches ? 1 : ring_slots(row * batch * tokens, row * batch * (prefix + 1), grid_.ring_bytes);
+    const int64_t slots = ring_slots(row * batch * tokens, row * batch * (prefix + 1), grid_.ring_bytes);
     return std::make_unique<CacheRing>(context_.k, threads_, kind, shape, batch, tokens, slots, copies);
   };
-  const auto values = make_ring(CacheKind::v, value_shape(), 1);
+  const auto values = make_ring(CacheKind::v, value_shape(sides[0]), 1);
   std::array<std::unique_ptr<CacheRing>, kKeysCount> keys;
-  for (int i = 0; i < kKeysCount; ++i) {
-    const auto kind = static_cast<Keys>(i);
-    keys[static_cast<size_t>(i)] = make_ring(CacheKind::k, key_shape(kind), kind == Keys::repeated ? 4 : 1);
+  for (const Variant& v : sides) {
+    prepare_expansion(v, tokens);
+    if (auto& ring = keys[static_cast<size_t>(v.keys)]; !ring)
+      ring = make_ring(CacheKind::k, key_shape(v), v.keys == Keys::repeated ? 4 : 1);
   }
-  const std::vector<Format> formats = where == Where::memory ? grid_.weights : std::vector<Format>();
+  const std::vector<Format>& formats = grid_.weights;
 
   StepCell cell{.prefix = prefix, .batch = batch};
-  const size_t sides = variants().size(), turns = sides + formats.size();
-  const int layers = variants()[0].config.layers;
+  const size_t turns = sides.size() + formats.size();
+  const int layers = sides[0].config.layers;
+  const int between = prefix < 16384 ? 13 : 4;     // layers between two readings of the limit
   for (int round = -1; round < rounds; ++round) {  // the first warms up
-    const double read = machine_.read_once();
+    double read_ns = 0, alone_ns = 0;              // of a byte, summed over the readings
+    int readings = 0;
     if (round < 3)
       for (const Peak kind : {Peak::f32, Peak::bf16, Peak::int8}) {
         double& best = cell.operations[static_cast<size_t>(kind)];
         best = std::max(best, machine_.peak_once(kind));
       }
-    std::vector<LayerTimes> times(sides);
+    std::vector<LayerTimes> times(sides.size());
     std::vector<WeightTimes> weight_times(formats.size());
     const Sequences sequences{batch, prefix + std::max(round, 0) % kTokens, pages};
-    for (int layer_index = 0; layer_index < layers; ++layer_index)
+    for (int layer_index = 0; layer_index < layers; ++layer_index) {
+      if (layer_index % between == 0) {
+        read_ns += 1e9 / machine_.read_once();
+        alone_ns += 1e9 / machine_.read_alone_once();
+        ++readings;
+      }
       for (size_t turn = 0; turn < turns; ++turn) {
         // Another order every time, so that nobody always follows the same neighbour.
         const size_t i = (turn * (layer_index % 2 == 0 ? 1 : turns - 1) + static_cast<size_t>(layer_index)) % turns;
-        if (i < sides) {
-          const Variant& v = variants()[i];
+        if (i < sides.size()) {
+          const Variant& v = sides[i];
           times[i].add(layer(v, keys[static_cast<size_t>(v.keys)]->next(), values->next(), sequences));
         } else {
-          weight_times[i - sides].add_layer(weights(formats[i - sides]), batch);
+          weight_times[i - sides.size()].add_layer(weights(formats[i - sides.size()]), batch);
         }
       }
+    }
     for (size_t i = 0; i < formats.size(); ++i) weight_times[i].common += weights(formats[i]).head(batch);
     if (round < 0) continue;
-    cell.read.push_back(read);
-    for (size_t i = 0; i < sides; ++i) times[i].append_to(cell.steps[variants()[i].name]);
+    cell.read.push_back(readings * 1e9 / read_ns);
+    cell.read_alone.push_back(readings * 1e9 / alone_ns);
+    for (size_t i = 0; i < sides.size(); ++i) times[i].append_to(cell.steps[sides[i].name]);
     for (size_t i = 0; i < formats.size(); ++i)
       weight_times[i].append_to(cell.weights[std::string(format_info(formats[i]).name)]);
   }
   return cell;
 }
 
-WholeCell Bench::whole(int64_t output, const std::function<void(int64_t)>& progress) {
-  constexpr int kParts = 16;  // of the generation, samples between
+WorkCell Bench::work(std::span<const Variant> sides, int rounds) {
+  // No more than half of what the largest cache holds.
+  int64_t longest = 4096;
+  for (const Variant& v : sides) {
+    const double row = cache_bytes_per_token(v.config, v.k_format, v.v_format) / v.config.layers;
+    while (longest > 2 * kPageTokens &&
+           static_cast<double>(longest) * row > 0.5 * static_cast<double>(last_level_cache_bytes()))
+      longest /= 2;
+  }
+  const auto pages = sequence_pages(1, longest);
+  struct Caches {
+    CacheRing k, v;
+  };
+  std::vector<Caches> caches;
+  for (const Variant& v : sides) {
+    prepare_expansion(v, longest);
+    caches.push_back({CacheRing(context_.k, threads_, CacheKind::k, key_shape(v), 1, longest, 1),
+                      CacheRing(context_.k, threads_, CacheKind::v, value_shape(v), 1, longest, 1)});
+  }
+  WorkCell cell{.prefix = {longest / 2 - kTokens, longest - kTokens}};
+  for (int round = -1; round < rounds; ++round)
+    for (size_t at = 0; at < 2; ++at)
+      for (size_t i = 0; i < sides.size(); ++i) {
+        LayerTimes times;
+        const Sequences sequences{1, cell.prefix[at] + std::max(round, 0) % kTokens, pages};
+        layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences);  // into the caches
+        for (int l = 0; l < sides[i].config.layers; ++l)
+          times.add(layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences));
+        if (round >= 0) cell.seconds[sides[i].name][at].push_back(times.attention);
+      }
+  return cell;
+}
+
+void Bench::whole(int64_t output, int first, const std::function<bool(const WholePart&)>& done) {
+  constexpr int64_t kStretch = 64, kBetween = 8;  // steps: of a stretch, between two measurements of a sample
   const char* const names[] = {"std", "sigma"};
   const int64_t tokens = round_up(output, kPageTokens);
   const auto pages = sequence_pages(1, tokens);
   LayerWeights& augmented = weights(Format::q8_0);
   std::vector<std::unique_ptr<CacheRing>> keys, values;
   for (const char* name : names) {
-    const int layers = variant(name).config.layers;
-    keys.push_back(std::make_unique<CacheRing>(context_.k, threads_, CacheKind::k, key_shape(variant(name).keys), 1,
-                                               tokens, layers));
-    values.push_back(std::make_unique<CacheRing>(context_.k, threads_, CacheKind::v, value_shape(), 1, tokens, layers));
+    const Variant& v = variant(name);
+    for (const auto& [kind, shape, rings] :
+         {std::tuple(CacheKind::k, key_shape(v), &keys), std::tuple(CacheKind::v, value_shape(v), &values)})
+      rings->push_back(std::make_unique<CacheRing>(context_.k, threads_, kind, shape, 1, tokens, v.config.layers));
   }
   // One token of both, layer by layer.
   const auto step = [&](int64_t position) {
@@ -219,27 +255,38 @@ WholeCell Bench::whole(int64_t output, const std::function<void(int64_t)>& progr
       }
     return times;
   };
-  WholeCell cell{.output = output};
+  std::vector<double> contexts;
   for (const int64_t sample : grid_.samples)
-    if (sample <= output) cell.samples.push_back(std::min(sample, output - 1));
-  for (const char* name : names) cell.sampled[name].resize(cell.samples.size());
+    if (sample <= output) contexts.push_back(static_cast<double>(std::min(sample + 1, output)));
   step(0);
-  for (int part = 0; part < kParts; ++part) {
-    const int64_t begin = output * part / kParts, end = output * (part + 1) / kParts;
-    std::array<Rounds, 2> steps;
-    for (int64_t position = begin; position < end; ++position) {
-      const auto times = step(position);
-      for (size_t i = 0; i < 2; ++i) steps[i].push_back(times[i]);
-      if (progress) progress(position + 1);
-    }
-    for (size_t i = 0; i < 2; ++i) cell.seconds[names[i]] += sum_of_steps(steps[i], cell.interrupted);
-    for (int repeat = 0; repeat < 2; ++repeat)
-      for (size_t s = 0; s < cell.samples.size(); ++s) {
-        const auto times = step(cell.samples[s]);
-        for (size_t i = 0; i < 2; ++i) cell.sampled[names[i]][s].push_back(times[i]);
+  for (int part = first; part < kWholeParts; ++part) {
+    WholePart cell{.part = part};
+    const int64_t end = output * (part + 1) / kWholeParts;
+    for (int64_t begin = output * part / kWholeParts; begin < end; begin += kStretch) {
+      const int64_t steps = std::min(kStretch, end - begin);
+      const std::vector<double> parts = generation_weights(contexts, begin, steps);
+      std::array<Rounds, 2> times;
+      std::vector<std::array<Rounds, 2>> samples(contexts.size());
+      const auto run = [&](int64_t position, std::array<Rounds, 2>& list) {
+        const auto both = step(position);
+        for (size_t side = 0; side < 2; ++side) list[side].push_back(both[side]);
+      };
+      for (int64_t i = 0; i < steps; ++i) {
+        run(begin + i, times);
+        if (i % kBetween != 0) continue;
+        for (size_t s = 0; s < contexts.size(); ++s)
+          if (parts[s] != 0) run(static_cast<int64_t>(contexts[s]) - 1, samples[s]);
       }
+      cell.read.push_back(machine_.read_once());
+      for (size_t side = 0; side < 2; ++side) {
+        cell.seconds[names[side]] += std::accumulate(times[side].begin(), times[side].end(), 0.0);
+        cell.typical[names[side]] += median_of(times[side]) * static_cast<double>(steps);
+        for (size_t s = 0; s < contexts.size(); ++s)
+          if (parts[s] != 0) cell.integrated[names[side]] += parts[s] * median_of(samples[s][side]);
+      }
+    }
+    if (!done(cell)) return;
   }
-  return cell;
 }
 
 }  // namespace sigma::bench

@@ -6,6 +6,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,56 +33,59 @@ struct WeightRounds {
 // Everything that a step at one context is made of.
 struct StepCell {
   int64_t prefix = 0, batch = 1;
-  Rounds read;                                  // bytes per second, of this machine, beside each round
-  std::array<double, 3> operations{};           // per second, by Arithmetic: the machine's best beside the rounds
-  std::map<std::string, StepRounds> steps;      // by variant
+  Rounds read, read_alone;                  // bytes per second, of this machine and of one thread, beside each round
+  std::array<double, 3> operations{};       // per second, by Arithmetic: the machine's best beside the rounds
+  std::map<std::string, StepRounds> steps;  // by variant
   std::map<std::string, WeightRounds> weights;  // by format
 };
 
-// A generation of `output` tokens without a prefix, every step of it, in the caches of all layers, and between its
-// parts the steps at the sampled contexts over and over, in the same caches.
-struct WholeCell {
-  int64_t output = 0;
-  std::map<std::string, double> seconds;  // by variant: of all steps
-  int64_t interrupted = 0;                // steps that another program held up: those around stand for them
-  std::vector<int64_t> samples;           // prefixes
-  std::map<std::string, std::vector<Rounds>> sampled;  // by variant, at each of them
+// One of the equal parts of a generation of `output` tokens without a prefix: every step of it, in the caches of all
+// layers. Among the steps of each stretch of 64 those at the sampled contexts around it are measured again and again in
+// the same caches, so that both sides of the comparison see the same machine.
+inline constexpr int kWholeParts = 16;
+struct WholePart {
+  int part = 0;
+  Rounds read;                               // bytes per second, of this machine, beside each stretch
+  std::map<std::string, double> seconds;     // by variant: of all steps
+  std::map<std::string, double> typical;     // the same, each step as long as the median of its stretch
+  std::map<std::string, double> integrated;  // the same, from the samples' medians
 };
 
-// The sum of consecutive steps' times, and how many of them were held up: longer than four times the median of the 64
-// steps around, which is what they count for.
-double sum_of_steps(const Rounds& steps, int64_t& interrupted);
-
-// Where attention finds what it reads. caches: one buffer of each kind again and again, of so short a context that the
-// processor's caches hold all of them: what is left of the time is work, not waiting for memory.
-enum class Where : uint8_t { memory, caches };
+// Attention at two contexts so short that the processor's caches hold what a variant reads, each variant over one
+// buffer of each kind again and again: what is left of the time is work, not waiting for memory.
+struct WorkCell {
+  int64_t prefix[2] = {};
+  std::map<std::string, std::array<Rounds, 2>> seconds;  // by variant, all layers
+};
 
 class Bench {
  public:
-  Bench(const Kernels& kernels, ThreadPool& threads, const Grid& grid);
+  Bench(const Kernels& kernels, ThreadPool& threads, Grid grid);
 
-  StepCell step(int64_t prefix, int64_t batch, int rounds, Where where = Where::memory);
-  // progress: told the tokens done.
-  WholeCell whole(int64_t output, const std::function<void(int64_t)>& progress);
+  StepCell step(int64_t prefix, int64_t batch, int rounds);
+  WorkCell work(std::span<const Variant> sides, int rounds);
+  // Parts from `first` on, each told to `done`, until that returns false.
+  void whole(int64_t output, int first, const std::function<bool(const WholePart&)>& done);
   Machine& machine() { return machine_; }
 
  private:
-  struct Sequences;   // how many of them, how long, and their pages
-  struct LayerTimes;  // seconds of one layer
+  void prepare_expansion(const Variant& v, int64_t tokens);  // where keys are expanded after the cache
+  struct Sequences;                                          // how many of them, how long, and their pages
+  struct LayerTimes;                                         // seconds of one layer
 
   LayerTimes layer(const Variant& v, const PagedView& keys, const PagedView& values, const Sequences& sequences);
   LayerWeights& weights(Format format);               // made once
   ConstTensorView input(int64_t rows, int64_t cols);  // random
 
   ThreadPool& threads_;
-  const Grid& grid_;
+  const Grid grid_;
   Machine machine_;
   Arena scratch_;
   Context context_;
   Noise noise_{3};
   std::vector<float> input_, output_, expansion_;
   std::map<Format, std::unique_ptr<LayerWeights>> weights_;
-  RopeTable angles_;  // for keys that are expanded after the cache
+  RopeTable angles_;  // for keys that are expanded after the cache, as expansion_
 };
 
 }  // namespace sigma::bench

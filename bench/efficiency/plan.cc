@@ -43,10 +43,9 @@ const std::vector<Variant>& variants() {
   static const std::vector<Variant> all = {
       {"std", "STD 32/16/16", std_config(), Keys::std},
       {"sigma", "Sigma 32/4/16", sigma_config(4, 64, KeyRope::full), Keys::sigma},
-      {"repeated", "Sigma, K rows repeated to 16 heads", sigma_config(16, 64, KeyRope::full), Keys::repeated},
-      {"half_after", "Sigma, half-dim K expanded after the cache", sigma_config(4, 32, KeyRope::after_expansion),
-       Keys::half},
-      {"half_key", "Sigma, half-dim K and narrower queries", sigma_config(4, 32, KeyRope::key_dim), Keys::half},
+      {"repeated", "Sigma, K repeated to 16 heads", sigma_config(16, 64, KeyRope::full), Keys::repeated},
+      {"half_after", "Sigma, half-dim K, expanded", sigma_config(4, 32, KeyRope::after_expansion), Keys::half},
+      {"half_key", "Sigma, half-dim K, narrow queries", sigma_config(4, 32, KeyRope::key_dim), Keys::half},
       {"v_top", "Sigma, v-top 100", sigma_config(4, 64, KeyRope::full), Keys::sigma, Format::bf16, 100},
       {"q8_k", "Sigma, q8 K", sigma_config(4, 64, KeyRope::full), Keys::sigma_q8, Format::q8_0},
       {"q8_k_v_top", "Sigma, q8 K, v-top 100", sigma_config(4, 64, KeyRope::full), Keys::sigma_q8, Format::q8_0, 100},
@@ -61,13 +60,11 @@ const Variant& variant(const std::string& name) {
   return *found;
 }
 
-CacheShape key_shape(Keys keys) {
-  const Variant& v =
-      *std::find_if(variants().begin(), variants().end(), [&](const Variant& x) { return x.keys == keys; });
-  return {v.config.attn.k_heads, v.config.attn.k_dim, v.k_format, kPageTokens};
-}
+CacheShape key_shape(const Variant& v) { return {v.config.attn.k_heads, v.config.attn.k_dim, v.k_format, kPageTokens}; }
 
-CacheShape value_shape() { return {16, 64, Format::bf16, kPageTokens}; }
+CacheShape value_shape(const Variant& v) {
+  return {v.config.attn.v_heads, v.config.attn.v_dim, v.v_format, kPageTokens};
+}
 
 int64_t ring_slots(int64_t slot_bytes, int64_t touched_bytes, int64_t ring_bytes) {
   // Where a context is so short that pages are mostly empty, what else is read in between pushes it out of caches.
@@ -84,8 +81,10 @@ double cell_bytes(int64_t prefix, int64_t batch, int64_t ring_bytes) {
     const auto touched = static_cast<int64_t>(row * static_cast<double>(batch * (prefix + 1)));
     total += static_cast<double>(slot) * static_cast<double>(ring_slots(slot, touched, ring_bytes));
   };
-  add(value_shape());
-  for (int keys = 0; keys < kKeysCount; ++keys) add(key_shape(static_cast<Keys>(keys)));
+  add(value_shape(variants()[0]));
+  for (int keys = 0; keys < kKeysCount; ++keys)
+    add(key_shape(*std::find_if(variants().begin(), variants().end(),
+                                [&](const Variant& v) { return v.keys == static_cast<Keys>(keys); })));
   return total + kOtherBytes;
 }
 
@@ -120,8 +119,28 @@ Grid make_grid(const GridOptions& options) {
   for (const int64_t prefix : up_to(batch_samples, options.max_prefix))
     (fits(prefix, options.batch) ? grid.batch_samples : grid.batch_left_out).push_back(prefix);
   grid.weights = {Format::q4_0, Format::q8_0, Format::bf16};
-  if (options.quick) grid.rounds = 10, grid.batch_rounds = 5, grid.whole_seconds = 60;
+  if (options.quick) grid.passes = 2, grid.batch_passes = 1;
+  grid.whole_seconds = options.whole_seconds > 0 ? options.whole_seconds : options.quick ? 60 : 1200;
   return grid;
+}
+
+std::vector<double> generation_weights(const std::vector<double>& contexts, int64_t prefix, int64_t output) {
+  SIGMA_CHECK(!contexts.empty());
+  std::vector<double> weights(contexts.size());
+  size_t right = 1;
+  for (int64_t i = 1; i <= output; ++i) {
+    const auto x = static_cast<double>(prefix + i);
+    while (right < contexts.size() - 1 && contexts[right] < x) ++right;
+    if (contexts.size() == 1) {
+      weights[0] += 1;
+      continue;
+    }
+    // Beyond the first and last contexts the line through the nearest two goes on.
+    const double part = (x - contexts[right - 1]) / (contexts[right] - contexts[right - 1]);
+    weights[right - 1] += 1 - part;
+    weights[right] += part;
+  }
+  return weights;
 }
 
 int64_t whole_output(const Grid& grid, double read) {

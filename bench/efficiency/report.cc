@@ -55,7 +55,8 @@ Json step_json(const Step& s, const std::string& name) {
           {"bytes", s.bytes},
           {"flops", s.flops},
           {"share", s.share},
-          {"predicted", s.predicted}};
+          {"predicted", s.predicted},
+          {"off", s.off}};
 }
 
 Json generations_json(const Results& results) {
@@ -139,10 +140,14 @@ Json findings_json(const Results& results) {
   for (const QualityCell& cell : results.quality) quality.push_back(to_json(cell));
   for (const MemoryCell& cell : results.memory) memory.push_back(to_json(cell));
   Json whole;
-  if (results.whole)
+  if (results.whole_done())
     for (const char* name : {"std", "sigma"}) {
-      const Agreement a = agreement(*results.whole, name);
-      whole[name] = {{"every_step", a.whole}, {"integrated", a.integrated}, {"error", a.error()}};
+      const Agreement a = agreement(results, name);
+      whole[name] = {{"every_step", a.seconds},
+                     {"typical", a.typical},
+                     {"integrated", a.integrated},
+                     {"rings", a.rings},
+                     {"error", a.error()}};
     }
   return {{"request", results.header.at("request")},
           {"attention", steps},

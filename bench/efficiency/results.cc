@@ -1,9 +1,15 @@
 #include "bench/efficiency/results.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
-#include <filesystem>
+#include <iterator>
+#include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -39,23 +45,52 @@ StepCell step_of(const Json& json) {
   StepCell cell{.prefix = json.at("prefix"),
                 .batch = json.at("batch"),
                 .read = rounds_of(json.at("read")),
+                .read_alone = rounds_of(json.at("read_alone")),
                 .operations = json.at("operations").get<std::array<double, 3>>()};
-  for (const auto& [name, s] : json.at("steps").items())
-    cell.steps[name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
-                        rounds_of(s.at("combine"))};
+  if (cell.read_alone.size() != cell.read.size())
+    throw Error("read_alone", fmt::format("{} values, as read has", cell.read.size()),
+                fmt::format("{}", cell.read_alone.size()));
+  for (const Variant& v : variants()) {
+    const Json& s = json.at("steps").at(v.name);
+    cell.steps[v.name] = {rounds_of(s.at("store")), rounds_of(s.at("attention")), rounds_of(s.at("split")),
+                          rounds_of(s.at("combine"))};
+  }
   for (const auto& [name, w] : json.at("weights").items())
     cell.weights[name] = {rounds_of(w.at("common")), rounds_of(w.at("augmented_q")), rounds_by_name(w.at("keys"))};
   return cell;
 }
 
-WholeCell whole_of(const Json& json) {
-  WholeCell cell{.output = json.at("output"),
-                 .seconds = json.at("seconds").get<std::map<std::string, double>>(),
-                 .interrupted = json.at("interrupted"),
-                 .samples = json.at("samples").get<std::vector<int64_t>>()};
-  for (const auto& [name, lists] : json.at("sampled").items())
-    for (const Json& list : lists) cell.sampled[name].push_back(rounds_of(list));
-  return cell;
+void append(Rounds& rounds, const Rounds& more) { rounds.insert(rounds.end(), more.begin(), more.end()); }
+
+// Another pass over the same context.
+void append(StepCell& cell, const StepCell& more) {
+  append(cell.read, more.read);
+  append(cell.read_alone, more.read_alone);
+  for (size_t i = 0; i < cell.operations.size(); ++i)
+    cell.operations[i] = std::max(cell.operations[i], more.operations[i]);
+  for (auto& [name, step] : cell.steps) {
+    const StepRounds& other = more.steps.at(name);
+    append(step.store, other.store);
+    append(step.attention, other.attention);
+    append(step.split, other.split);
+    append(step.combine, other.combine);
+  }
+  for (auto& [name, weights] : cell.weights) {
+    const WeightRounds& other = more.weights.at(name);
+    append(weights.common, other.common);
+    append(weights.augmented_q, other.augmented_q);
+    for (auto& [shape, rounds] : weights.keys) append(rounds, other.keys.at(shape));
+  }
+}
+
+WholePart whole_of(const Json& json) {
+  WholePart part{.part = json.at("part"), .read = rounds_of(json.at("read"))};
+  for (const char* name : {"std", "sigma"}) {
+    part.seconds[name] = json.at("seconds").at(name);
+    part.typical[name] = json.at("typical").at(name);
+    part.integrated[name] = json.at("integrated").at(name);
+  }
+  return part;
 }
 
 Grid grid_of(const Json& json) {
@@ -67,8 +102,9 @@ Grid grid_of(const Json& json) {
             .batch = json.at("batch"),
             .batch_samples = json.at("batch_samples").get<std::vector<int64_t>>(),
             .batch_left_out = json.at("batch_left_out").get<std::vector<int64_t>>(),
+            .passes = json.at("passes"),
+            .batch_passes = json.at("batch_passes"),
             .rounds = json.at("rounds"),
-            .batch_rounds = json.at("batch_rounds"),
             .whole_seconds = json.at("whole_seconds"),
             .ring_bytes = json.at("ring_bytes")};
   for (const Json& name : json.at("weights")) {
@@ -86,13 +122,25 @@ void take(Results& results, const Json& json) {
     results.grid = grid_of(json.at("grid"));
     results.whole_output = json.at("whole_output");
   } else if (kind == "step") {
-    results.steps.push_back(step_of(json));
-  } else if (kind == "cached") {
-    results.cached = step_of(json);
+    StepCell cell = step_of(json);
+    const auto same = std::find_if(results.steps.begin(), results.steps.end(),
+                                   [&](const StepCell& c) { return c.prefix == cell.prefix && c.batch == cell.batch; });
+    if (same == results.steps.end())
+      results.steps.push_back(std::move(cell));
+    else
+      append(*same, cell);
+  } else if (kind == "work") {
+    for (const Variant& v : variants())
+      for (size_t at = 0; at < 2; ++at)
+        append(results.work.seconds[v.name][at], rounds_of(json.at("seconds").at(v.name).at(at)));
+    for (size_t at = 0; at < 2; ++at) results.work.prefix[at] = json.at("prefix").at(at);
   } else if (kind == "whole") {
-    results.whole = whole_of(json);
+    results.whole.push_back(whole_of(json));
+    if (results.whole.back().part != std::ssize(results.whole) - 1 || results.whole.size() > kWholeParts)
+      throw Error("part", fmt::format("part {} of the whole generation", results.whole.size() - 1),
+                  fmt::format("{}", results.whole.back().part));
   } else if (kind == "forward") {
-    results.forward.push_back({json.at("prefix"), rounds_by_name(json.at("seconds"))});
+    results.forward.push_back({json.at("prefix"), rounds_of(json.at("read")), rounds_by_name(json.at("seconds"))});
   } else if (kind == "memory") {
     results.memory.push_back({json.at("variant"), json.at("tokens"), json.at("resident")});
   } else if (kind == "quality") {
@@ -116,6 +164,8 @@ Results parse(const std::string& text, const std::string& path) {
       take(results, json);
     } catch (const Json::exception& e) {
       throw Error(where, "a line of an efficiency study", e.what());
+    } catch (const std::out_of_range&) {
+      throw Error(where, "the same variants and formats in every pass", "a pass without one of them");
     } catch (const Error& e) {
       throw Error(where, e.expected(), e.found());
     }
@@ -134,7 +184,7 @@ const StepCell* Results::find(int64_t prefix, int64_t batch) const {
   return found == steps.end() ? nullptr : &*found;
 }
 
-Json to_json(const StepCell& cell, Where where) {
+Json to_json(const StepCell& cell) {
   Json steps = Json::object(), weights = Json::object();
   for (const auto& [name, step] : cell.steps)
     steps[name] = {{"store", rounds_json(step.store)},
@@ -144,28 +194,32 @@ Json to_json(const StepCell& cell, Where where) {
   for (const auto& [name, w] : cell.weights)
     weights[name] = {
         {"common", rounds_json(w.common)}, {"augmented_q", rounds_json(w.augmented_q)}, {"keys", rounds_json(w.keys)}};
-  return {{"kind", where == Where::memory ? "step" : "cached"},
+  return {{"kind", "step"},
           {"prefix", cell.prefix},
           {"batch", cell.batch},
           {"read", rounds_json(cell.read)},
+          {"read_alone", rounds_json(cell.read_alone)},
           {"operations", cell.operations},
           {"steps", steps},
           {"weights", weights}};
 }
 
-Json to_json(const WholeCell& cell) {
-  Json sampled = Json::object();
-  for (const auto& [name, lists] : cell.sampled) {
-    sampled[name] = Json::array();
-    for (const Rounds& list : lists) sampled[name].push_back(rounds_json(list));
-  }
-  return {{"kind", "whole"},         {"output", cell.output},
-          {"seconds", cell.seconds}, {"interrupted", cell.interrupted},
-          {"samples", cell.samples}, {"sampled", sampled}};
+Json to_json(const WorkCell& cell) {
+  Json seconds = Json::object();
+  for (const auto& [name, lists] : cell.seconds) seconds[name] = {rounds_json(lists[0]), rounds_json(lists[1])};
+  return {{"kind", "work"}, {"prefix", cell.prefix}, {"seconds", seconds}};
+}
+
+Json to_json(const WholePart& cell) {
+  return {{"kind", "whole"},         {"part", cell.part},       {"read", rounds_json(cell.read)},
+          {"seconds", cell.seconds}, {"typical", cell.typical}, {"integrated", cell.integrated}};
 }
 
 Json to_json(const ForwardCell& cell) {
-  return {{"kind", "forward"}, {"prefix", cell.prefix}, {"seconds", rounds_json(cell.seconds)}};
+  return {{"kind", "forward"},
+          {"prefix", cell.prefix},
+          {"read", rounds_json(cell.read)},
+          {"seconds", rounds_json(cell.seconds)}};
 }
 
 Json to_json(const MemoryCell& cell) {
@@ -192,8 +246,9 @@ Json header_json(const Json& request, const Grid& grid, int64_t whole_output) {
                      {"batch_samples", grid.batch_samples},
                      {"batch_left_out", grid.batch_left_out},
                      {"weights", weights},
+                     {"passes", grid.passes},
+                     {"batch_passes", grid.batch_passes},
                      {"rounds", grid.rounds},
-                     {"batch_rounds", grid.batch_rounds},
                      {"whole_seconds", grid.whole_seconds},
                      {"ring_bytes", grid.ring_bytes}};
   return {{"kind", "study"}, {"request", request}, {"grid", json}, {"whole_output", whole_output}};
@@ -201,32 +256,36 @@ Json header_json(const Json& request, const Grid& grid, int64_t whole_output) {
 
 ResultsFile::ResultsFile(std::string path, const Json& request, const std::function<Json()>& make_header)
     : path_(std::move(path)) {
-  if (std::filesystem::exists(path_)) {
+  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd_ < 0) throw Error(path_, "a file that can be written", std::generic_category().message(errno));
+  try {
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) throw Error(path_, "a study that nobody is at work on", "one at work");
     const std::string text = read_file(path_);
     results_ = parse(text, path_);
     const size_t whole = text.rfind('\n') == std::string::npos ? 0 : text.rfind('\n') + 1;
-    if (whole < text.size()) write_file(path_, std::string_view(text).substr(0, whole));
+    if (whole < text.size() && ::ftruncate(fd_, static_cast<off_t>(whole)) != 0)
+      throw Error(path_, "a file that can be cut", std::generic_category().message(errno));
+    if (results_.header.is_null()) {
+      add(make_header());
+      return;
+    }
+    const Json& before = results_.header.at("request");
+    if (before != request)
+      throw Error(path_,
+                  fmt::format("a study of the same request to go on with ({}), or another --out", request.dump()),
+                  before.dump());
+  } catch (...) {
+    ::close(fd_);
+    throw;
   }
-  if (results_.header.is_null()) {
-    add(make_header());
-    return;
-  }
-  const Json& before = results_.header.at("request");
-  if (before != request)
-    throw Error(path_, fmt::format("a study of the same request to go on with ({}), or another --out", request.dump()),
-                before.dump());
 }
 
-void ResultsFile::append(const Json& line) {
-  std::FILE* file = std::fopen(path_.c_str(), "a");
-  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const bool written = file != nullptr && std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  const bool closed = file != nullptr && std::fclose(file) == 0;
-  if (!written || !closed) throw Error(path_, "room to add a line", "a failed write");
-}
+ResultsFile::~ResultsFile() { ::close(fd_); }
 
 void ResultsFile::add(const Json& line) {
-  append(line);
+  const std::string text = line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (::write(fd_, text.data(), text.size()) != std::ssize(text))
+    throw Error(path_, "room to add a line", "a failed write");
   take(results_, line);
 }
 

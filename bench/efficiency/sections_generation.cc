@@ -113,8 +113,7 @@ Section generation_section(const Results& results) {
   Section section{.title = "Elapsed time of the attention layer (CEET) over whole generations"};
   section.paragraphs = {
       "Cache store, attention and (Sigma only) the augmented query, summed over every token of a generation; the q, k, "
-      "v "
-      "and output projections are not in it, as in the paper. Steps are measured at sampled contexts and integrated.",
+      "v and output projections are not in it, as in the paper. Steps are measured at sampled contexts and integrated.",
       "A paged cache is read in place: it has no load phase, and storing a token takes the same time at every context. "
       "The paper's cache part is a copy of the whole cache at every step, which follows the bytes; ours is stored "
       "bytes."};
@@ -132,35 +131,28 @@ Section generation_section(const Results& results) {
 }
 
 Section agreement_section(const Results& results) {
-  if (!results.whole) return {};
-  const WholeCell& cell = *results.whole;
+  if (!results.whole_done()) return {};
   Section section{.title = "Sampled against whole"};
-  section.paragraphs = {fmt::format(
-      "A generation of {} tokens without a prefix, chosen before anything was measured as the longest that a time "
-      "limit "
-      "allows, was run whole: every token, the caches of all {} layers, augmented Q in q8_0. Between its parts the "
-      "steps "
-      "at the sampled contexts were measured in the same caches, and integrated as every other figure here. The last "
-      "column compares with the integral over rings of buffers, measured apart.",
-      cell.output, variants()[0].config.layers)};
-  if (cell.interrupted > 0)
-    section.paragraphs.push_back(fmt::format(
-        "{} steps of {} were held up by other programs (more than four times the median of the 64 around) and "
-        "count as that median.",
-        cell.interrupted, 2 * cell.output));
-  Table table{.head = {"", "every step", "integrated", "difference", "from rings"}};
-  std::map<std::string, double> whole, rings;
-  for (const char* name : {"std", "sigma"}) {
-    const Agreement a = agreement(cell, name);
-    whole[name] = a.whole;
-    rings[name] = interval_of(generation(results, name, Format::q8_0, 0, cell.output).total()).median;
-    table.rows.push_back({variant(name).title, duration(a.whole), duration(a.integrated),
-                          fmt::format("{:+.1f}%", a.error() * 100), duration(rings[name])});
-  }
-  const Agreement std = agreement(cell, "std"), sigma = agreement(cell, "sigma");
-  const double gain = gain_over(sigma.whole, std.whole), sampled = gain_over(sigma.integrated, std.integrated);
-  table.rows.push_back({"saved", percent(gain), percent(sampled), fmt::format("{:+.1f} points", (sampled - gain) * 100),
-                        percent(gain_over(rings["sigma"], rings["std"]))});
+  section.paragraphs = {
+      fmt::format("A generation of {} tokens without a prefix, chosen before anything was measured as the longest that "
+                  "should take no more than {:g} min, was run whole: every token, the caches of all {} layers, "
+                  "augmented Q in q8_0.",
+                  results.whole_output, results.grid.whole_seconds / 60, variants()[0].config.layers),
+      "After every eighth step those at the two sampled contexts around were measured in the same caches and "
+      "integrated. Medians are compared with medians: of every 64 steps and of the samples among them; the plain sum "
+      "has the moments in which other programs ran, too. The last column is the integral over "
+      "rings of buffers, as every other figure here, measured at other times: it is scaled by the read bandwidth "
+      "beside each."};
+  Table table{.head = {"", "sum of every step", "each as the median of 64", "integrated", "difference", "from rings"}};
+  const Agreement std = agreement(results, "std"), sigma = agreement(results, "sigma");
+  for (const auto& [title, a] : {std::pair(variant("std").title, std), std::pair(variant("sigma").title, sigma)})
+    table.rows.push_back({title, duration(a.seconds), duration(a.typical), duration(a.integrated),
+                          fmt::format("{:+.1f}%", a.error() * 100),
+                          fmt::format("{} ({:+.1f}%)", duration(a.rings), (a.rings / a.typical - 1) * 100)});
+  const double gain = gain_over(sigma.typical, std.typical), sampled = gain_over(sigma.integrated, std.integrated);
+  table.rows.push_back({"saved", percent(gain_over(sigma.seconds, std.seconds)), percent(gain), percent(sampled),
+                        fmt::format("{:+.1f} points", (sampled - gain) * 100),
+                        percent(gain_over(sigma.rings, std.rings))});
   section.tables.push_back(table);
   return section;
 }

@@ -44,13 +44,20 @@ std::vector<std::string> kernel_row(const Results& results, int64_t prefix) {
   };
   const auto* row = std::find_if(std::begin(paper::kKernelRows), std::end(paper::kKernelRows),
                                  [&](const paper::KernelRow& r) { return r.prefix == prefix; });
-  const std::string theirs =
-      row == std::end(paper::kKernelRows)
-          ? "-"
-          : fmt::format("{:.2f} / {:.2f} / {:.2f}%", row->split_gain, row->combine_gain, row->total_gain);
-  return {
-      tokens_text(prefix),    times(*std), times(*sigma), gain_text(sigma->split_gain), gain_text(sigma->combine_gain),
-      gain_text(sigma->gain), theirs};
+  std::vector<std::string> cells = {
+      tokens_text(prefix),   times(*std), times(*sigma), gain_text(sigma->split_gain), gain_text(sigma->combine_gain),
+      gain_text(sigma->gain)};
+  if (row == std::end(paper::kKernelRows)) {
+    cells.insert(cells.end(), 3, "-");
+    return cells;
+  }
+  const auto in_ms = [](double split, double combine, double total) {
+    return fmt::format("{:.2f} / {:.2f} / {:.2f} ms", split * 1e-6, combine * 1e-6, total * 1e-6);
+  };
+  cells.push_back(in_ms(row->std_split, row->std_combine, row->std_total));
+  cells.push_back(in_ms(row->sigma_split, row->sigma_combine, row->sigma_total));
+  cells.push_back(fmt::format("{:.2f} / {:.2f} / {:.2f}%", row->split_gain, row->combine_gain, row->total_gain));
+  return cells;
 }
 
 Plot gain_plot(const Results& results, int64_t batch) {
@@ -58,6 +65,7 @@ Plot gain_plot(const Results& results, int64_t batch) {
                   .title = fmt::format("Attention time saved against STD, {} sequence{}", batch, batch > 1 ? "s" : ""),
                   .x_label = "tokens in the cache",
                   .y_label = "% of STD's time saved",
+                  .y_low = -20,
                   .levels = {{paper::kLimit * 100, "37.5%: what the bytes say for Sigma"}}};
   for (const Variant& v : variants()) {
     if (v.name == "std" || v.name == "half_after") continue;  // far below: it has a row in the table
@@ -81,10 +89,9 @@ Section kernel_section(const Results& results) {
   Section section{.title = "Kernel execution time (KET): ten tokens after a prefix, attention kernels only"};
   section.paragraphs = {
       "Split: partial attention over stretches of the cache. Combine: merging the partial results. All layers of ten "
-      "tokens together; gains round by round, with the 95% interval of their median. The paper's rows are its gains on "
-      "one H100."};
+      "tokens together; gains round by round, with the 95% interval of their median. The paper's are of one H100."};
   Table table{.head = {"prefix", "STD split / combine / total", "Sigma split / combine / total", "split saved",
-                       "combine saved", "total saved", "the paper's"}};
+                       "combine saved", "total saved", "the paper's STD", "the paper's Sigma", "the paper's saved"}};
   for (const int64_t prefix : results.grid.kernel_prefixes)
     if (results.find(prefix, 1) != nullptr) table.rows.push_back(kernel_row(results, prefix));
   section.tables.push_back(table);
@@ -96,8 +103,7 @@ Section variant_section(const Results& results) {
   Section section{.title = "Every variant against STD"};
   section.paragraphs = {
       "Attention time saved, with the 95% interval of the median over the rounds; in brackets what the bytes that must "
-      "be read say. \"K rows repeated\" is the same Sigma model as a plain GQA model has to hold it: the whole saving "
-      "is "
+      "be read say. \"K repeated\" is the same Sigma model as a plain GQA model has to hold it: the whole saving is "
       "lost. Half-dim K expanded after the cache computes every cached key anew at every step."};
   for (const int64_t batch : {int64_t{1}, results.grid.batch}) {
     const std::vector<int64_t> prefixes = prefixes_of(results, batch);
@@ -129,11 +135,11 @@ Section bandwidth_section(const Results& results) {
   Section section{.title = "Bytes, bandwidth and prediction"};
   section.paragraphs = {
       "Of one decode step, all layers: bytes that must be read, median time, share of the read bandwidth measured "
-      "beside "
-      "every round, and measured time over the cost model's (the longer of reading at that bandwidth and computing at "
-      "the measured peak)."};
+      "beside every round, and what the cost model predicts: reading at that bandwidth and, where it is known, the "
+      "work "
+      "that reading does not hide (see below)."};
   Table table{.head = {"variant", "cached tokens", "read", "time", "bandwidth reached", "share of the limit",
-                       "measured / predicted"}};
+                       "predicted", "off by"}};
   const std::vector<int64_t> prefixes = prefixes_of(results, 1);
   for (const Variant& v : variants())
     for (const int64_t prefix : prefixes) {
@@ -141,7 +147,7 @@ Section bandwidth_section(const Results& results) {
       const Step s = *find_step(results, v.name, prefix, 1);
       table.rows.push_back({v.title, tokens_text(prefix), fmt::format("{:.0f} MB", s.bytes * 1e-6),
                             duration(s.seconds.median), fmt::format("{:.1f} GB/s", s.bytes / s.seconds.median * 1e-9),
-                            percent(s.share, 0), fmt::format("{:.2f}", s.seconds.median / s.predicted)});
+                            percent(s.share, 0), duration(s.predicted), fmt::format("{:+.1f}%", s.off * 100)});
     }
   section.tables.push_back(table);
   LineChart share{.name = "share",
@@ -171,28 +177,31 @@ Section bandwidth_section(const Results& results) {
 }
 
 Section cached_section(const Results& results) {
-  if (!results.cached) return {};
-  Section section{.title = "Why: attention without waiting for memory"};
+  if (results.work.seconds.empty()) return {};
+  Section section{.title = "Why: work that reading does not hide"};
   section.paragraphs = {
-      "The same kernels over a context that the processor's caches hold: what a cached token costs in work alone, "
-      "beside "
-      "what it costs out of memory at the longest context measured. Where work is a large part, fewer bytes cannot "
-      "save "
-      "their full share of time: STD and Sigma do the same multiply-adds for every query head."};
-  const StepCell& cell = *results.cached;
+      fmt::format(
+          "The same kernels over {} and {} tokens, which the processor's caches hold: work with nothing to wait "
+          "for, on a line through both, beside what a cached token costs out of memory at the longest context "
+          "measured. STD and Sigma do the same multiply-adds for every query head, so that their work is closer "
+          "than their bytes.",
+          results.work.prefix[0] + kTokens, results.work.prefix[1] + kTokens),
+      "The prediction has nothing from out of memory but two speeds, of one thread that reads alone and of all that "
+      "read together: every thread by turns reads and works, those who read together share what the machine reads. "
+      "Where each has a path of its own nothing is hidden and work adds to reading; where they share one, a part is."};
   const int64_t longest = prefixes_of(results, 1).back();
-  Table table{.head = {"variant", "work alone, ns a token and layer", "out of memory", "reading at the limit alone",
-                       "work / out of memory", "saved of work alone"}};
-  const double layers = variants()[0].config.layers;
+  Table table{.head = {"variant", "work alone, ns a token and layer",
+                       fmt::format("out of memory at {}", tokens_text(longest)), "reading alone at the limit",
+                       "predicted", "off by", "saved: measured", "saved: predicted"}};
+  const double layers = variants()[0].config.layers, per_token = 1e9 / layers / context_of(longest);
+  const Step std = *find_step(results, "std", longest, 1);
   for (const Variant& v : variants()) {
-    const Rounds& rounds = cell.steps.at(v.name).attention;
-    const double work = interval_of(rounds).median / layers / context_of(cell.prefix) * 1e9;
+    const double work = work_of(results.work, v.name).at(context_of(longest)) * per_token;
     const Step step = *find_step(results, v.name, longest, 1);
-    const double per_token = 1e9 / layers / context_of(longest);
-    const double memory = step.seconds.median * per_token;
-    table.rows.push_back({v.title, fmt::format("{:.1f}", work), fmt::format("{:.1f}", memory),
+    table.rows.push_back({v.title, fmt::format("{:.1f}", work), fmt::format("{:.1f}", step.seconds.median * per_token),
                           fmt::format("{:.1f}", step.seconds.median * step.share * per_token),
-                          percent(work / memory, 0), gain_text(gain_of(rounds, cell.steps.at("std").attention))});
+                          fmt::format("{:.1f}", step.predicted * per_token), fmt::format("{:+.1f}%", step.off * 100),
+                          gain_text(step.gain), percent(gain_over(step.predicted, std.predicted))});
   }
   section.tables.push_back(table);
   return section;

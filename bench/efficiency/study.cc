@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <memory>
 
 #include "base/error.h"
@@ -70,14 +71,15 @@ class Study {
   // Whether all was measured in time.
   bool run() {
     plan();
-    measure_steps(1, grid_.samples, grid_.rounds);
-    measure_cached();
-    measure_steps(grid_.batch, grid_.batch_samples, grid_.batch_rounds);
-    measure_memory();
-    measure_whole();
-    measure_forward();
+    if (asked_for("steps")) {
+      measure_steps(1, grid_.samples, grid_.passes);
+      measure_steps(grid_.batch, grid_.batch_samples, grid_.batch_passes);
+    }
+    if (asked_for("memory")) measure_memory();
+    if (asked_for("whole")) measure_whole();
+    if (asked_for("model")) measure_forward();
     bench_.reset();
-    measure_quality();
+    if (asked_for("quality")) measure_quality();
     return complete_;
   }
   const Results& results() const { return file_.results(); }
@@ -91,7 +93,8 @@ class Study {
             {"quick", g.quick},
             {"max_prefix", g.max_prefix},
             {"max_output", g.max_output},
-            {"batch", g.batch}};
+            {"batch", g.batch},
+            {"whole_seconds", g.whole_seconds}};
   }
 
   // Decided before anything is measured but the speed of memory.
@@ -104,10 +107,22 @@ class Study {
     return header_json(request(), grid, whole_output(grid, reads[2]));
   }
 
-  // Asked before a cell that is missing is measured.
-  bool time_left() {
-    complete_ = complete_ && (options_.seconds == 0 || seconds() - begin_ < options_.seconds);
-    return complete_;
+  bool asked_for(const std::string& part) const { return options_.only.empty() || options_.only == part; }
+
+  // Asked before a cell that is missing is measured. work: what it will take, as progress counts it; the first of a run
+  // is begun in any case, or there would be no end.
+  bool time_left(double work) {
+    const double now = seconds() - begin_;
+    const bool fits = options_.seconds == 0 || !begun_ || now + work * slowness_ < options_.seconds;
+    begun_ = true;
+    work_ = work;
+    work_begin_ = seconds();
+    return complete_ = complete_ && fits;
+  }
+  void add(const Json& line) {
+    file_.add(line);
+    if (work_ > 0) slowness_ = (seconds() - work_begin_) / work_;
+    done(work_);
   }
   Bench& bench() {
     if (!bench_) bench_ = std::make_unique<Bench>(kernels_, threads_, grid_);
@@ -116,37 +131,61 @@ class Study {
 
   // --- Progress: in bytes that are read, by the cost model ---
 
-  static double step_work(int64_t prefix, int64_t batch, int rounds) {
+  double step_work(int64_t prefix, int64_t batch) const {
     double bytes = 0;
     for (const Variant& v : variants())
       bytes += step_cost(v.config, {}, v.cost_case(prefix + kTokens, batch)).cache_bytes_read();
     for (const Format format : {Format::q4_0, Format::q8_0, Format::bf16})
       bytes += weight_bytes(variant("sigma").config, format).total();
-    return (rounds + 1) * (bytes + 3.0 * (256 << 20));
+    const double limits = (prefix < 16384 ? 2 : 7) * 6.0 * (256 << 20),
+                 rings = 6.0 * static_cast<double>(grid_.ring_bytes);
+    return (grid_.rounds + 1) * (bytes + limits) + rings + 2 * bytes;
   }
+  // Of one part of the whole generation, with the samples beside.
+  double whole_work() const {
+    double bytes = 0;
+    for (const char* name : kBoth) {
+      const Variant& v = variant(name);
+      bytes += 1.3 * step_cost(v.config, {}, v.cost_case(results().whole_output / 2, 1)).cache_bytes_read() +
+               weight_bytes(v.config, Format::q8_0).augmented_q;
+    }
+    return bytes * static_cast<double>(results().whole_output) / kWholeParts;
+  }
+  static double forward_work() { return 8e10; }  // most of it is the making of models
+
   void plan() {
-    for (const int64_t prefix : grid_.samples) total_ += step_work(prefix, 1, grid_.rounds);
-    for (const int64_t prefix : grid_.batch_samples) total_ += step_work(prefix, grid_.batch, grid_.batch_rounds);
-    total_ += kQualityWork;
-    progress_.set_total(static_cast<uint64_t>(total_));
+    double total = 0;
+    if (asked_for("steps")) {
+      for (const int64_t prefix : grid_.samples) total += grid_.passes * step_work(prefix, 1);
+      for (const int64_t prefix : grid_.batch_samples) total += grid_.batch_passes * step_work(prefix, grid_.batch);
+    }
+    if (asked_for("whole")) total += kWholeParts * whole_work();
+    if (asked_for("model")) total += forward_work();
+    if (asked_for("quality") && !options_.text.empty()) total += kQualityWork;
+    progress_.set_total(static_cast<uint64_t>(total));
   }
   void done(double work) { progress_.update(static_cast<uint64_t>(done_ += work)); }
 
   // --- Cells ---
 
-  void measure_steps(int64_t batch, const std::vector<int64_t>& prefixes, int rounds) {
-    for (const int64_t prefix : prefixes) {
-      if (results().find(prefix, batch) == nullptr) {
-        if (!time_left()) return;
-        file_.add(to_json(bench().step(prefix, batch, rounds)));
+  void measure_steps(int64_t batch, const std::vector<int64_t>& prefixes, int passes) {
+    for (int pass = 1; pass <= passes; ++pass) {
+      const auto& work = results().work.seconds;
+      if (batch == 1 && (work.empty() || std::ssize(work.begin()->second[0]) < pass * grid_.rounds)) {
+        if (!time_left(0)) return;
+        add(to_json(bench().work(variants(), grid_.rounds)));
       }
-      done(step_work(prefix, batch, rounds));
+      for (const int64_t prefix : prefixes) {
+        const StepCell* const cell = results().find(prefix, batch);
+        const auto there = cell == nullptr ? 0 : std::ssize(cell->read);
+        if (there >= pass * grid_.rounds) {
+          done(step_work(prefix, batch));
+          continue;
+        }
+        if (!time_left(step_work(prefix, batch))) return;
+        add(to_json(bench().step(prefix, batch, grid_.rounds)));
+      }
     }
-  }
-
-  void measure_cached() {
-    if (!results().cached && time_left())
-      file_.add(to_json(bench().step(kCachedPrefix, 1, grid_.rounds, Where::caches), Where::caches));
   }
 
   static double resident_bytes() {
@@ -158,6 +197,7 @@ class Study {
 
   void measure_memory() {
     const int64_t tokens = grid_.quick ? 4096 : 16384;
+    time_left(0);
     for (const char* name : kBoth) {
       const auto& cells = results().memory;
       if (std::any_of(cells.begin(), cells.end(), [&](const MemoryCell& c) { return c.variant == name; })) continue;
@@ -168,15 +208,18 @@ class Study {
         for (const PagedView* pool : {&cache.k(layer), &cache.v(layer)})
           for (int64_t page = 0; page < cache.total_pages(); ++page)
             std::fill_n(pool->page(static_cast<PageId>(page)), pool->page_stride, std::byte{1});
-      file_.add(to_json(MemoryCell{name, tokens, resident_bytes() - before}));
+      add(to_json(MemoryCell{name, tokens, resident_bytes() - before}));
     }
   }
 
   void measure_whole() {
-    if (results().whole || !time_left()) return;
-    const double before = done_;
-    file_.add(to_json(
-        bench().whole(results().whole_output, [&](int64_t) { progress_.update(static_cast<uint64_t>(before)); })));
+    const auto first = static_cast<int>(results().whole.size());
+    done(first * whole_work());
+    if (results().whole_done() || !time_left(whole_work())) return;
+    bench().whole(results().whole_output, first, [&](const WholePart& part) {
+      add(to_json(part));
+      return results().whole_done() || time_left(whole_work());
+    });
   }
 
   void measure_forward() {
@@ -187,7 +230,7 @@ class Study {
       if (std::any_of(cells.begin(), cells.end(), [&](const ForwardCell& c) { return c.prefix == prefix; })) continue;
       if (prefix <= options_.grid.max_prefix && forward_bytes(prefix) <= memory) prefixes.push_back(prefix);
     }
-    if (prefixes.empty() || !time_left()) return;
+    if (prefixes.empty() || !time_left(forward_work())) return;
     std::vector<Model> models;
     std::vector<std::unique_ptr<ModelBench>> benches;
     for (const char* name : kBoth) models.push_back(random_model(variant(name), options_.folder, kernels_, threads_));
@@ -195,15 +238,17 @@ class Study {
       benches.push_back(std::make_unique<ModelBench>(kernels_, threads_, model,
                                                      CacheOptions{.tokens = prefixes.back() + kPageTokens}));
     for (const int64_t prefix : prefixes) {
-      if (!time_left()) return;
+      if (prefix != prefixes.front() && !time_left(0)) return;
       ForwardCell cell{.prefix = prefix};
       const ModelCase step{.tokens = 1, .context = prefix};
-      for (int round = -1; round < grid_.batch_rounds; ++round)
+      for (int round = -1; round < grid_.rounds; ++round)
         for (size_t i = 0; i < models.size(); ++i) {
-          const double seconds = benches[i]->measure(bench().machine(), step).seconds;
-          if (round >= 0) cell.seconds[kBoth[i]].push_back(seconds);
+          const Turn turn = benches[i]->measure(bench().machine(), step);
+          if (round < 0) continue;
+          cell.seconds[kBoth[i]].push_back(turn.seconds);
+          cell.read.push_back(turn.limit.value);
         }
-      file_.add(to_json(cell));
+      add(to_json(cell));
     }
   }
 
@@ -237,14 +282,14 @@ class Study {
       if (std::none_of(cells.begin(), cells.end(), [&](const QualityCell& q) { return q.name == c.name; }))
         wanted.push_back(c);
     }
-    if (wanted.empty() || !time_left()) return;
+    if (wanted.empty() || !time_left(0)) return;
     const Model model = load_model(resolve_model(options_.model), kernels_, threads_);
     std::optional<TokenizerSpec> spec = model.source.tokenizer();
     if (!spec) throw Error(options_.model, "a model with a tokenizer", "none");
     const Tokenizer tokenizer(std::move(*spec));
     const std::vector<TokenId> tokens = tokenizer.encode_prompt(read_file(options_.text), Specials::as_text);
     const int64_t window = std::min<int64_t>(2048, model.config.max_tokens);
-    const int64_t windows = std::min<int64_t>(std::ssize(tokens) / window, grid_.quick ? 4 : 30);
+    const int64_t windows = std::min<int64_t>(std::ssize(tokens) / window, grid_.quick ? 4 : 10);
     if (windows < 1)
       throw Error(options_.text, fmt::format("at least {} tokens", window), fmt::format("{}", tokens.size()));
     const auto losses = [&](const QualityCase& c) {
@@ -261,27 +306,26 @@ class Study {
     };
     const std::vector<double> reference = losses(quality_cases()[0]);
     for (const QualityCase& c : wanted) {
-      if (!time_left()) return;
-      const std::vector<double> own = losses(c);
+      if (!time_left(0)) return;
+      const std::vector<double> own = c.name == quality_cases()[0].name ? reference : losses(c);
       Likelihood all, difference;
       for (size_t i = 0; i < own.size(); ++i) {
         all.add(own[i]);
         difference.add(own[i] - reference[i]);
       }
-      file_.add(to_json(QualityCell{.name = c.name,
-                                    .v_top = c.v_top,
-                                    .renormalised = c.v_weights == VWeights::kept,
-                                    .k_cache = std::string(format_info(c.k).name),
-                                    .v_cache = std::string(format_info(c.v).name),
-                                    .tokens = all.count,
-                                    .perplexity = all.perplexity(),
-                                    .change = 100 * std::expm1(difference.mean()),
-                                    .error = 100 * difference.standard_error()}));
+      add(to_json(QualityCell{.name = c.name,
+                              .v_top = c.v_top,
+                              .renormalised = c.v_weights == VWeights::kept,
+                              .k_cache = std::string(format_info(c.k).name),
+                              .v_cache = std::string(format_info(c.v).name),
+                              .tokens = all.count,
+                              .perplexity = all.perplexity(),
+                              .change = 100 * std::expm1(difference.mean()),
+                              .error = 100 * difference.standard_error()}));
     }
   }
 
   static constexpr double kQualityWork = 1e12;
-  static constexpr int64_t kCachedPrefix = 1014;  // with what is generated, 1,024 tokens: 7 MiB of all caches together
 
   const Kernels& kernels_;
   ThreadPool& threads_;
@@ -290,9 +334,10 @@ class Study {
   Grid grid_;
   Progress progress_;
   std::unique_ptr<Bench> bench_;
-  double total_ = 0, done_ = 0;
-  double begin_ = seconds();
-  bool complete_ = true;
+  double done_ = 0, begin_ = seconds();
+  // Of the cell that is measured; seconds that work has taken at most, to begin with at half of the limit's speed.
+  double work_ = 0, work_begin_ = 0, slowness_ = 2 / 3e10;
+  bool begun_ = false, complete_ = true;
 };
 
 }  // namespace

@@ -13,7 +13,8 @@ struct StudyOptions {
   std::string folder;
   std::string machine;      // in words
   std::string model, text;  // of the quality side: a checkpoint and a file; no text: left out
-  double seconds = 0;       // no cell begins later than this; 0: until all is done
+  double seconds = 0;       // nothing begins that would end later than this; 0: until all is done
+  std::string only;         // steps, memory, whole, model or quality: the rest waits for another time; empty: all
 };
 
 // complete: set to whether everything asked for is there.

@@ -1,5 +1,6 @@
 """One training step of a Sigma or Llama configuration in PyTorch, written as its users write it: nn.functional, autocast
-for bf16, torch.optim.AdamW (fused or foreach where this version has them). Prints one JSON line.
+for bf16, torch.optim.AdamW (fused or foreach where this version has them). A step of one pass comes first and is not
+counted. Prints one JSON line.
 
     train_torch.py CONFIG.json --context 512 --tokens 8192 --micro 2048 --precision bf16 --steps 3
 """
@@ -27,20 +28,23 @@ class Layer(torch.nn.Module):
         self.norm1, self.norm2 = (torch.nn.Parameter(torch.ones(dim)) for _ in range(2))
 
     def norm(self, x, w):
-        return x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + 1e-5).to(x.dtype) * w
+        return x * torch.rsqrt(x.float().pow(2).mean(-1, keepdim=True) + self.c["rms_norm_eps"]).to(x.dtype) * w
 
     def rope(self, x, cos, sin):
         a, b = x.chunk(2, -1)
         return torch.cat((a * cos - b * sin, b * cos + a * sin), -1)
 
     def attention(self, q, k, v, mask):
+        """mask: what a query sees, [rows, 1, t, t]; None: itself and all before it."""
         groups_k, groups_v = self.c["n_q"] // self.c["n_k"], self.c["n_q"] // self.c["n_v"]
         k = k.repeat_interleave(groups_k, 1)
         v = v.repeat_interleave(groups_v, 1)
         if hasattr(F, "scaled_dot_product_attention"):
-            return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        scores = (q @ k.transpose(-1, -2)) * (self.c["d"] ** -0.5) + mask.to(q.dtype)
-        return torch.softmax(scores, -1) @ v
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+        if mask is None:
+            mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).tril()
+        scores = (q @ k.transpose(-1, -2)) * (self.c["d"] ** -0.5)
+        return torch.softmax(scores.masked_fill(~mask, float("-inf")), -1) @ v
 
     def forward(self, x, cos, sin, mask):
         c, (rows, t, _) = self.c, x.shape
@@ -65,7 +69,7 @@ class Model(torch.nn.Module):
         self.norm = torch.nn.Parameter(torch.ones(c["hidden_size"]))
         self.head = None if c["tie_word_embeddings"] else torch.nn.Linear(c["hidden_size"], c["vocab_size"], bias=False)
 
-    def forward(self, tokens, cos, sin, mask):
+    def forward(self, tokens, cos, sin, mask=None):
         x = self.embed(tokens)
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
@@ -83,6 +87,13 @@ def read_config(path):
     return c
 
 
+def rotation(c, context):
+    """cos and sin of every position and pair of dimensions."""
+    half = c["d"] // 2
+    angle = torch.arange(context)[:, None] * c["rope_theta"] ** (-torch.arange(half) / half)[None, :]
+    return angle.cos(), angle.sin()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("config")
@@ -90,7 +101,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--micro", type=int, default=2048)
     parser.add_argument("--precision", choices=["f32", "bf16"], default="f32")
-    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -102,25 +113,24 @@ def main():
         optimiser = torch.optim.AdamW(model.parameters(), fused=True, **options)
     except (TypeError, RuntimeError):
         optimiser = torch.optim.AdamW(model.parameters(), **options)
-    t, half = args.context, c["d"] // 2
-    angle = torch.arange(t)[:, None] * c["rope_theta"] ** (-torch.arange(half) / half)[None, :]
-    cos, sin = angle.cos(), angle.sin()
-    mask = torch.full((t, t), float("-inf")).triu(1)
+    t = args.context
+    cos, sin = rotation(c, t)
     rows, micro = args.tokens // t, max(1, args.micro // t)
     seconds = []
-    for _ in range(args.steps):
-        tokens = torch.randint(0, c["vocab_size"], (rows, t + 1))
+    for step in range(args.steps + 1):
+        tokens = torch.randint(0, c["vocab_size"], (rows if step > 0 else micro, t + 1))  # the first warms up
         start = time.perf_counter()
         optimiser.zero_grad(set_to_none=True)
-        for first in range(0, rows, micro):
+        for first in range(0, len(tokens), micro):
             part = tokens[first : first + micro]
             with torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bf16"):
-                logits = model(part[:, :-1], cos, sin, mask)
-            loss = F.cross_entropy(logits.float().flatten(0, 1), part[:, 1:].reshape(-1)) * (len(part) / rows)
+                logits = model(part[:, :-1], cos, sin)
+            loss = F.cross_entropy(logits.float().flatten(0, 1), part[:, 1:].reshape(-1)) * (len(part) / len(tokens))
             loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         seconds.append(time.perf_counter() - start)
+    seconds = seconds[1:]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({
         "peer": "torch " + torch.__version__.split("+")[0], "precision": args.precision, "context": t,

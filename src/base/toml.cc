@@ -257,15 +257,19 @@ void TomlTable::finish() const {
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
   std::string best;
   size_t best_changes = std::max<size_t>(1, word.size() / 3) + 1;
-  std::vector<size_t> row, above;
+  std::vector<size_t> row, above, above_that;
   for (const std::string& candidate : known) {
     above.resize(candidate.size() + 1);
     for (size_t j = 0; j < above.size(); ++j) above[j] = j;
     for (size_t i = 0; i < word.size(); ++i) {
       row.assign(1, i + 1);
-      for (size_t j = 0; j < candidate.size(); ++j)
+      for (size_t j = 0; j < candidate.size(); ++j) {
         row.push_back(std::min({above[j + 1] + 1, row[j] + 1, above[j] + (word[i] != candidate[j] ? 1 : 0)}));
-      row.swap(above);
+        if (i > 0 && j > 0 && word[i] == candidate[j - 1] && word[i - 1] == candidate[j])
+          row.back() = std::min(row.back(), above_that[j - 1] + 1);
+      }
+      above_that.swap(above);
+      above.swap(row);
     }
     if (above.back() < best_changes) {
       best_changes = above.back();

@@ -46,8 +46,8 @@ class TomlTable {
   std::unique_ptr<Impl> impl_;
 };
 
-// The one of `known` that takes the fewest changed, left out or added letters to become `word`; empty when none is
-// near.
+// The one of `known` that takes the fewest changed, left out, added or swapped letters to become `word`; empty when
+// none is near.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace sigma

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <queue>
 #include <span>
@@ -31,6 +32,8 @@ class Records {
   std::span<const T> all() const {
     return {reinterpret_cast<const T*>(file_.bytes().data()), file_.bytes().size() / sizeof(T)};
   }
+  // Gives the memory back that reading took, until they are read again.
+  void release() const { file_.release(file_.bytes()); }
 
  private:
   MappedFile file_;
@@ -89,7 +92,8 @@ void merge_sorted(const std::vector<std::string>& paths, size_t memory_bytes, co
     runs[i].file.reset(std::fopen(paths[i].c_str(), "rbe"));
     if (runs[i].file == nullptr)
       throw Error(paths[i], "sorted records that were just written", std::generic_category().message(errno));
-    runs[i].records.resize(std::max<size_t>(64, memory_bytes / sizeof(T) / runs.size()));
+    runs[i].records.resize(std::clamp<size_t>(std::filesystem::file_size(paths[i]) / sizeof(T), 1,
+                                              std::max<size_t>(64, memory_bytes / sizeof(T) / runs.size())));
     if (advance(i)) queue.push(i);
   }
   while (!queue.empty()) {

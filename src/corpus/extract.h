@@ -29,6 +29,8 @@ Extracted extract(Form form, std::string_view bytes);
 Extracted extract_html(std::string_view bytes);  // extract_html.cc
 Extracted extract_man(
     std::string_view bytes);  // extract_man.cc: by `mandoc`, a child that gets 10 seconds of processor time
+// Of this process's own processor time, what starting, feeding and hearing mandoc took so far; mandoc's apart.
+double man_rendering_seconds();
 Extracted extract_markdown(std::string_view bytes);  // extract_markup.cc: as it is, without front matter and HTML
 Extracted extract_rst(std::string_view bytes);
 Extracted extract_info(std::string_view bytes);

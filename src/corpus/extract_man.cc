@@ -8,9 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <ctime>
 
 #include "base/error.h"
 #include "corpus/extract.h"
@@ -40,6 +42,22 @@ struct Pipe {
   void close(int end) {
     if (ends[end] >= 0) ::close(std::exchange(ends[end], -1));
   }
+};
+
+std::atomic<int64_t> own_nanoseconds{0};
+
+// Counts the processor's time of this thread while it lives.
+class OwnTime {
+ public:
+  ~OwnTime() { own_nanoseconds += now() - start_; }
+
+ private:
+  static int64_t now() {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+  }
+  int64_t start_ = now();
 };
 
 class Mandoc {
@@ -133,6 +151,8 @@ std::string without_overstrikes(std::string_view text) {
 
 }  // namespace
 
+double man_rendering_seconds() { return static_cast<double>(own_nanoseconds.load()) / 1e9; }
+
 Extracted extract_man(std::string_view bytes) {
   if (bytes.size() > kLargestOutput) return skipped("man: larger than 64 MiB");
   const std::string_view start = trim(bytes.substr(0, 512));
@@ -140,9 +160,12 @@ Extracted extract_man(std::string_view bytes) {
   if (is_blank(bytes)) return skipped("man: no text");
   const std::string page = to_utf8(bytes);
   std::string rendered;
-  Mandoc mandoc;
-  if (!mandoc.render(page, rendered)) return skipped("man: too much output");
-  if (!mandoc.ended_by_itself()) return skipped("man: mandoc crashed or took 10 seconds");
+  {
+    const OwnTime time;
+    Mandoc mandoc;
+    if (!mandoc.render(page, rendered)) return skipped("man: too much output");
+    if (!mandoc.ended_by_itself()) return skipped("man: mandoc crashed or took 10 seconds");
+  }
   Extracted result;
   result.text = without_overstrikes(rendered);
   // The first line is "open(2)   System Calls Manual   open(2)".

@@ -3,7 +3,6 @@
 
 #include "base/file.h"
 #include "corpus/clean.h"
-#include "corpus/external_sort.h"
 #include "corpus/stages.h"
 #include "corpus/store.h"
 #include "corpus/text_util.h"
@@ -103,8 +102,24 @@ void paragraph_hashes(std::vector<uint64_t>& out, std::string_view text) {
   out.erase(std::unique(out.begin() + static_cast<ptrdiff_t>(first), out.end()), out.end());
 }
 
-uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector<RepeatedParagraph>& repeated) {
-  if (repeated.empty()) return 0;
+ParagraphFile::ParagraphFile(const BuildOptions& options, const Part& part)
+    : records_(options.work + "/2-clean/" + part.name + ".paragraphs"),
+      path_(options.work + "/2-clean/" + part.name + ".paragraphs") {}
+
+std::span<const uint64_t> ParagraphFile::next() {
+  const std::span<const uint64_t> rest = records_.all().subspan(at_);
+  if (rest.empty() || rest[0] >= rest.size()) throw Error(path_, "paragraphs of every document", "a file that is cut");
+  at_ += 1 + rest[0];
+  return rest.subspan(1, rest[0]);
+}
+
+uint64_t drop_paragraphs(std::string& text, std::span<const uint64_t> hashes, uint64_t document,
+                         const std::vector<RepeatedParagraph>& repeated) {
+  const auto stays_elsewhere = [&](uint64_t hash) {
+    const auto found = std::lower_bound(repeated.begin(), repeated.end(), RepeatedParagraph{hash, 0});
+    return found != repeated.end() && found->hash == hash && found->first != document;
+  };
+  if (std::none_of(hashes.begin(), hashes.end(), stays_elsewhere)) return 0;
   uint64_t dropped = 0;
   std::string out;
   std::vector<uint64_t> words;
@@ -112,9 +127,7 @@ uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector
   while (!rest.empty()) {
     const std::string_view paragraph = take_paragraph(rest);
     if (trim(paragraph).size() >= kLeastParagraph) {
-      const RepeatedParagraph wanted{paragraph_hash(words, paragraph), 0};
-      const auto found = std::lower_bound(repeated.begin(), repeated.end(), wanted);
-      if (found != repeated.end() && found->hash == wanted.hash && found->first != document) {
+      if (stays_elsewhere(paragraph_hash(words, paragraph))) {
         ++dropped;
         continue;
       }
@@ -162,19 +175,10 @@ void find_repeated(RecordWriter<RepeatedParagraph>& out, Build& build, const std
   ExternalSorter<RepeatedParagraph> sorter(build.folder("3-paragraphs") + fmt::format("/run{}", range),
                                            build.memory_per_thread());
   for (const Part& part : parts) {
-    const MappedFile file(build.options().work + "/2-clean/" + part.name + ".paragraphs");
-    const std::string_view bytes = file.text();
-    size_t at = 0;
-    const auto next = [&] {
-      uint64_t value = 0;
-      if (at + sizeof value > bytes.size()) throw Error(file.path(), "whole records", "a file that is cut");
-      std::memcpy(&value, bytes.data() + at, sizeof value);
-      at += sizeof value;
-      return value;
-    };
+    ParagraphFile paragraphs(build.options(), part);
     for (uint64_t d = 0; d < part.documents; ++d)
-      for (uint64_t left = next(); left > 0; --left)
-        if (const uint64_t hash = next(); range_of(hash, build.workers()) == range) sorter.add({hash, part.first + d});
+      for (const uint64_t hash : paragraphs.next())
+        if (range_of(hash, build.workers()) == range) sorter.add({hash, part.first + d});
   }
   RepeatedParagraph group{};
   int64_t count = 0;

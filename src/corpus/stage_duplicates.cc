@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "corpus/evaluation.h"
-#include "corpus/external_sort.h"
 #include "corpus/minhash.h"
 #include "corpus/stages.h"
 #include "corpus/store.h"
@@ -88,7 +87,12 @@ class Signs {
     for (size_t p = 0; p < parts_.size(); ++p) {
       uint64_t document = parts_[p].first;
       for (const Sign& sign : signs_[p].all()) f(static_cast<uint32_t>(document++), sign);
+      signs_[p].release();
     }
+  }
+  void release() const {
+    for (const auto& signs : signs_) signs.release();
+    for (const auto& shingles : shingles_) shingles.release();
   }
   std::span<const uint64_t> shingles(uint32_t document) const {
     const auto after = std::upper_bound(parts_.begin(), parts_.end(), uint64_t{document},
@@ -202,6 +206,7 @@ void compare(std::vector<double>& similar, Build& build, const Signs& signs, con
     }
   });
   if (fault) std::rethrow_exception(fault);
+  signs.release();
   build.sum(similar);  // each is one process's value and zeros
 }
 
@@ -278,10 +283,10 @@ void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<Repeat
   build.folder("4-signs");
   const CorpusConfig& config = build.options().config;
   const EvaluationSets evaluation(config.evaluation_files, static_cast<int>(config.evaluation_ngram));
-  std::string paragraphs;
-  for (const RepeatedParagraph& p : repeated) paragraphs += fmt::format("{:x} {}\n", p.hash, p.first);
+  std::string dropped;
+  for (const RepeatedParagraph& p : repeated) dropped += fmt::format("{:x} {}\n", p.hash, p.first);
   std::vector<std::string> common = evaluation_keys(config);
-  common.push_back(paragraphs);
+  common.push_back(dropped);
   common.emplace_back(kForm);
   const std::string shared_key = Build::key_of(common);
   std::vector<Task> tasks;
@@ -294,10 +299,11 @@ void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<Repeat
   const auto run = [&](size_t i, int) {
     const Part& part = parts[i];
     FileWriter signs(tasks[i].results[0]), shingle_file(tasks[i].results[1]);
+    ParagraphFile paragraphs(build.options(), part);
     std::vector<uint64_t> words, shingles;
     uint64_t document = part.first, end = 0;
     read_documents(build.options().work + "/2-clean/" + part.name + ".jsonl.zst", [&](Document& d) {
-      drop_paragraphs(d.text, document++, repeated);
+      drop_paragraphs(d.text, paragraphs.next(), document++, repeated);
       words.clear();
       append_word_hashes(words, d.text);
       make_shingles(shingles, words);

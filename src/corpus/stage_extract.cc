@@ -1,6 +1,7 @@
 // Stage 1: inputs to documents.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -70,13 +71,10 @@ class PartSink : public Sink {
   std::vector<uint64_t> counts_;
 };
 
-// SHA-256 of a file; empty when it cannot be read (its reader will say so).
+// Empty when it cannot be read (its reader will say so).
 std::string file_digest(const std::string& path) {
   try {
-    const MappedFile file(path);
-    Digest digest(Digest::Kind::sha256);
-    digest.update(file.text());
-    return digest.hex();
+    return sha256_of_file(path);
   } catch (const Error&) {
     return {};
   }
@@ -111,6 +109,9 @@ Json read_unit(const SourceConfig& source, const Unit& unit, const std::string& 
   } catch (const Error& e) {  // what was read before it stays
     sink.skip("a damaged input", e.what());
   }
+  if (sink.tally.documents_out == 0 && sink.tally.drops.empty()) sink.skip("an input without documents", unit.files[0]);
+  if (const auto damaged = sink.tally.drops.find("a damaged input"); damaged != sink.tally.drops.end())
+    inputs[0]["damaged"] = damaged->second.example;
   const std::vector<uint64_t> counts = sink.finish();
   return {{"parts", counts}, {"inputs", inputs}, {"tally", sink.tally.json()}};
 }
@@ -132,6 +133,9 @@ std::vector<Part> extract_stage(Build& build) {
       source_of.push_back(s);
     }
   std::vector<Tally>& stage = build.tally("extract");
+  for (size_t s = 0; s < sources.size(); ++s)
+    if (std::find(source_of.begin(), source_of.end(), s) == source_of.end())
+      stage[s].skip("a source without inputs", sources[s].paths.empty() ? "" : sources[s].paths[0]);
   std::vector<Part> parts;
   build.perform(
       "extract", tasks,

@@ -5,7 +5,6 @@
 
 #include "base/file.h"
 #include "base/rng.h"
-#include "corpus/external_sort.h"
 #include "corpus/stages.h"
 #include "corpus/store.h"
 #include "corpus/text_util.h"
@@ -19,6 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kForm = "pack 1";
+constexpr uint64_t kReleasedTokens = uint64_t{1} << 24;  // read between two times that their memory is given back
 
 std::string verdict_reason(const Decision& decision, const CorpusConfig& config) {
   switch (decision.verdict) {
@@ -84,11 +84,12 @@ class Packer {
     Tally tally;
     DocumentWriter documents(documents_path(part));
     FileWriter tokens(path(part) + ".tokens"), places(path(part) + ".places");
+    ParagraphFile paragraphs(build_.options(), part);
     uint64_t number = part.first, end = 0;
     read_documents(build_.options().work + "/2-clean/" + part.name + ".jsonl.zst", [&](Document& d) {
       const uint64_t self = number++;
       tally.in(d);
-      const uint64_t dropped = drop_paragraphs(d.text, self, repeated_);
+      const uint64_t dropped = drop_paragraphs(d.text, paragraphs.next(), self, repeated_);
       tally.notes["repeated paragraphs left out"] += dropped;
       const Decision& decision = decisions_.at(self);
       if (decision.verdict != Verdict::kept) {
@@ -158,15 +159,21 @@ class Packer {
         "shards", tasks,
         [&](size_t i, int) -> Json {
           ShardWriter writer(folder + "/" + plans[i].name, token_type_for(tokenizer_->vocab_size()));
-          for (const Place& place : plans[i].places) writer.add(all.of(place));
+          uint64_t released = 0;
+          for (const Place& place : plans[i].places) {
+            writer.add(all.of(place));
+            if (writer.tokens() - released < kReleasedTokens) continue;
+            all.release();
+            released = writer.tokens();
+          }
           const uint64_t documents = writer.documents(), tokens = writer.tokens();
           writer.commit();
           return {{"shard",
                    {{"file", plans[i].name},
                     {"documents", documents},
                     {"tokens", tokens},
-                    {"sha256_bin", digest(tasks[i].results[0])},
-                    {"sha256_idx", digest(tasks[i].results[1])}}}};
+                    {"sha256_bin", sha256_of_file(tasks[i].results[0])},
+                    {"sha256_idx", sha256_of_file(tasks[i].results[1])}}}};
         },
         [&](size_t i, const Json& record) {
           result[plans[i].name.starts_with("train") ? "training_shards" : "validation_shards"].push_back(
@@ -208,17 +215,15 @@ class Packer {
       return all.subspan(begin, end - begin);
     }
 
+    void release() const {
+      for (const auto& tokens : tokens_) tokens.release();
+    }
+
    private:
     std::vector<Records<TokenId>> tokens_;
     std::vector<Records<Kept>> kept_;
   };
 
-  static std::string digest(const std::string& path) {
-    const MappedFile file(path);
-    Digest digest(Digest::Kind::sha256);
-    digest.update(file.text());
-    return digest.hex();
-  }
   // An earlier run with smaller shards may have left more of them.
   static void remove_later_shards(const std::string& folder, const std::string& name, size_t count) {
     for (size_t i = count; fs::remove(folder + fmt::format("/{}-{:05}.idx", name, i)); ++i)

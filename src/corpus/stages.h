@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "corpus/classifier.h"
 #include "corpus/config.h"
+#include "corpus/external_sort.h"
 #include "corpus/tally.h"
 #include "net/collectives.h"
 #include "text/tokenizer.h"
@@ -132,8 +133,21 @@ std::vector<Decision> duplicate_stage(Build& build, const std::vector<Part>& par
 Json pack_stage(Build& build, const std::vector<Part>& parts, const std::vector<RepeatedParagraph>& repeated,
                 const std::vector<Decision>& decisions);
 
-// Takes the paragraphs out of a text that stay in other documents; returns how many.
-uint64_t drop_paragraphs(std::string& text, uint64_t document, const std::vector<RepeatedParagraph>& repeated);
+// The hashes of the paragraphs of a part's documents, as stage 2 wrote them.
+class ParagraphFile {
+ public:
+  ParagraphFile(const BuildOptions& options, const Part& part);
+  std::span<const uint64_t> next();  // of the next document; the last one is followed by an Error
+
+ private:
+  Records<uint64_t> records_;
+  std::string path_;
+  size_t at_ = 0;
+};
+
+// Takes the paragraphs out of a text that stay in other documents; returns how many. `hashes`: of all its paragraphs.
+uint64_t drop_paragraphs(std::string& text, std::span<const uint64_t> hashes, uint64_t document,
+                         const std::vector<RepeatedParagraph>& repeated);
 // Of every paragraph of 100 bytes or more, each once.
 void paragraph_hashes(std::vector<uint64_t>& out, std::string_view text);
 

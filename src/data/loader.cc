@@ -41,7 +41,10 @@ Loader::Loader(const LoaderOptions& options) : options_(options), mixture_(weigh
     Part& made = parts_.emplace_back();
     if (part.weight == 0) continue;
     std::vector<Shard> shards;
-    for (const std::string& prefix : shard_prefixes(part.path)) shards.emplace_back(prefix);
+    for (const std::string& prefix : shard_prefixes(part.path)) {
+      require_vocabulary(prefix, options.tokenizer, options.vocab);
+      shards.emplace_back(prefix);
+    }
     made.stream = std::make_unique<TokenStream>(
         std::move(shards),
         StreamOptions{.split = options.split, .validation = options.validation, .vocab = options.vocab});

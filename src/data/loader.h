@@ -22,6 +22,7 @@ struct LoaderOptions {
   uint64_t seed = 0;
   int64_t context = 0;    // tokens that a row predicts, >= 1
   int64_t vocab = 0;      // of the model; ids at or beyond it are an Error; 0: unchecked
+  Vocabulary tokenizer;   // of the run; shards that say that they are of another are an Error
   double validation = 0;  // share of each part's documents that the train split leaves out
   Split split = Split::train;
 };
@@ -40,7 +41,8 @@ struct TokenBatch {
 // order that changes with the epoch. Fewer tokens than a window are left out in each epoch.
 class Loader {
  public:
-  // Error: whatever Shard and Mixture refuse, a context below 1, a part with fewer tokens than a row.
+  // Error: whatever Shard and Mixture refuse, a context below 1, a part with fewer tokens than a row, shards of another
+  // vocabulary.
   explicit Loader(const LoaderOptions& options);
 
   // Rows position .. position + rows; the same for the same arguments, always. Reads from any number of threads.

@@ -164,7 +164,7 @@ void ShardWriter::end_document() {
   document_tokens_ = 0;
 }
 
-void ShardWriter::commit() {
+void ShardWriter::commit(const Vocabulary* vocabulary) {
   FileWriter idx(prefix_ + ".idx");
   idx.write(kMagic);
   store(idx, kVersion);
@@ -182,6 +182,8 @@ void ShardWriter::commit() {
   idx.sync();
   std::error_code ignored;
   std::filesystem::remove(prefix_ + ".idx", ignored);
+  std::filesystem::remove(vocabulary_path(prefix_), ignored);
+  if (vocabulary != nullptr) write_vocabulary(prefix_, *vocabulary);
   bin_.commit();
   idx.commit();
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "data/vocabulary.h"
 
 namespace sigma {
 
@@ -65,7 +66,8 @@ class ShardWriter {
   void end_document();
   uint64_t documents() const { return lengths_.size(); }
   uint64_t tokens() const { return tokens_; }
-  void commit();
+  // vocabulary: what the ids are of, for PREFIX.vocab.json; null: not known.
+  void commit(const Vocabulary* vocabulary = nullptr);
 
  private:
   std::string prefix_;

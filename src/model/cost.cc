@@ -109,11 +109,28 @@ StepTime predict_step(const StepCost& cost, const CostCase& c, Format weights, c
   };
   StepTime t;
   t.store = cost.cache_bytes_stored() / limits.read;
-  t.attention = time(cost.cache_bytes_read(), cost.flops.attention(), c.k_format);
+  const double work = limits.work.at(static_cast<double>(c.context)) * static_cast<double>(c.batch);
+  t.attention = work > 0 ? time_by_turns(cost.cache_bytes_read(), work, limits)
+                         : time(cost.cache_bytes_read(), cost.flops.attention(), c.k_format);
   t.augmented_q = time(cost.weights.augmented_q, cost.flops.augmented_q, weights);
   t.rest = time(cost.weights.projections + cost.weights.norms, cost.flops.projections, weights) +
            time(cost.weights.ffn, cost.flops.ffn, weights) + time(cost.weights.head, cost.flops.head, weights);
   return t;
+}
+
+// A closed queue: threads are customers, memory is what serves them. In a state with k threads reading, parts of
+// 1/threads of all bytes are read at rate(k), and threads - k end their work at 1/work each; states balance.
+double time_by_turns(double bytes, double work, const MachineLimits& limits) {
+  if (bytes <= 0 || work <= 0) return bytes / limits.read + work;
+  const double n = limits.threads, alone = std::max(limits.read_alone, limits.read / n);
+  const auto rate = [&](double reading) { return std::min(reading * alone, limits.read) * n / bytes; };
+  double state = 1, all = 1, done = 0;
+  for (double reading = 0; reading < n; ++reading) {
+    state *= (n - reading) / work / rate(reading + 1);
+    all += state;
+    done += state * rate(reading + 1);
+  }
+  return n * all / done;
 }
 
 std::optional<int64_t> break_even_context(const Contender& ours, const Contender& theirs) {

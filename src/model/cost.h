@@ -69,17 +69,33 @@ int64_t largest_batch(const ModelConfig& config, const WeightBytes& weights, con
 enum class Arithmetic : uint8_t { f32, bf16, int8 };
 Arithmetic arithmetic_of(Format format);
 
-struct MachineLimits {
-  double read = 0;            // bytes per second from memory
-  double operations[3] = {};  // per second, by Arithmetic
+// Seconds that attention takes with nothing to wait for, all threads, one sequence, all layers: linear in context.
+struct AttentionWork {
+  double fixed = 0, per_position = 0;
+  double at(double context) const { return fixed + per_position * context; }
 };
 
-// Seconds of a step that reads at the machine's limit or, where that takes longer, computes at it.
+struct MachineLimits {
+  double read = 0;            // bytes per second from memory, all threads together
+  double operations[3] = {};  // per second, by Arithmetic
+  // With these a prediction takes in what attention does besides waiting for memory; work of none: not known.
+  AttentionWork work;
+  double read_alone = 0;  // bytes per second of one thread while the others do not read
+  int threads = 1;
+};
+
+// Seconds of a step that reads at the machine's limit or, where that takes longer, computes at it. Attention whose work
+// is known: time_by_turns.
 struct StepTime {
   double store = 0, attention = 0, augmented_q = 0, rest = 0;  // rest: every other weight
   double total() const { return store + attention + augmented_q + rest; }
 };
 StepTime predict_step(const StepCost& cost, const CostCase& c, Format weights, const MachineLimits& limits);
+
+// Seconds in which every thread by turns reads a part of `bytes` and works on it, `work` seconds of each thread in all:
+// who reads alone reads at one thread's speed, those who read together share the machine's. Nothing is hidden where
+// every thread has a path of its own to memory; where they share one, the others' reading goes on while one works.
+double time_by_turns(double bytes, double work, const MachineLimits& limits);
 
 // One side of a comparison; its context is what is looked for.
 struct Contender {

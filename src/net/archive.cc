@@ -60,6 +60,7 @@ void extract_member(const std::string& path, const std::string& member, uint64_t
 struct ArchiveReader::Impl {
   std::unique_ptr<::archive, Close> reader{archive_read_new()};
   std::string where;
+  std::unique_ptr<char[]> chunk;  // of read_all
 
   [[noreturn]] void fail() const {
     const char* reason = archive_error_string(reader.get());
@@ -117,14 +118,13 @@ size_t ArchiveReader::read(std::span<char> out) {
 }
 
 std::string ArchiveReader::read_all(uint64_t most) {
+  if (impl_->chunk == nullptr) impl_->chunk = std::make_unique_for_overwrite<char[]>(kChunkBytes);
   std::string all;
   while (true) {
-    const size_t done = all.size();
-    all.resize(done + kChunkBytes);
-    const size_t got = read(std::span(all).subspan(done));
-    all.resize(done + got);
+    const size_t got = read({impl_->chunk.get(), kChunkBytes});
     if (got == 0) return all;
-    if (all.size() > most) throw Error(impl_->where, fmt::format("a member of at most {} bytes", most), "more");
+    if (all.size() + got > most) throw Error(impl_->where, fmt::format("a member of at most {} bytes", most), "more");
+    all.append(impl_->chunk.get(), got);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace sigma {
 
@@ -19,6 +20,8 @@ class Collectives {
 
   int rank() const;
   int size() const;
+  // What every process gives, in the order of ranks; the same number of values from each.
+  std::vector<double> gather(std::span<const double> values);
   // Sums over all processes, added in the order of ranks: the same bits everywhere.
   void sum(std::span<double> values);
   // Returns when all processes have called it.

@@ -2,9 +2,11 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace sigma {
 
@@ -33,6 +35,18 @@ std::string Digest::hex() {
   std::string out;
   for (unsigned int i = 0; i < size; ++i) out += fmt::format("{:02x}", bytes[i]);
   return out;
+}
+
+std::string sha256_of_file(const std::string& path) {
+  constexpr size_t kPiece = size_t{16} << 20;
+  const MappedFile file(path);
+  Digest digest(Digest::Kind::sha256);
+  for (size_t at = 0; at < file.bytes().size(); at += kPiece) {
+    const size_t size = std::min(kPiece, file.bytes().size() - at);
+    digest.update(file.text().substr(at, size));
+    file.release(file.bytes().subspan(at, size));
+  }
+  return digest.hex();
 }
 
 }  // namespace sigma

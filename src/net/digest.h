@@ -23,4 +23,7 @@ class Digest {
   std::unique_ptr<State> state_;
 };
 
+// Of a file, in lower case, in bounded memory.  Error: it cannot be read.
+std::string sha256_of_file(const std::string& path);
+
 }  // namespace sigma

@@ -15,6 +15,7 @@ namespace {
 
 constexpr int64_t kMany = int64_t{1} << 53;  // tokens, steps: beyond every run
 
+// After finish(): a misspelt key is told as such, not as one that is missing.
 void require(TomlTable& table, std::initializer_list<const char*> keys) {
   for (const char* key : keys)
     if (!table.has(key)) throw Error(table.where(key), fmt::format("a key {}", key), "none");
@@ -26,16 +27,22 @@ std::string resolved(const std::string& base, const std::string& path) {
   return beside.string();
 }
 
+// A model or tokenizer may also be the name of a pulled one: a word that stands for nothing beside the file.
+std::string resolved_model(const std::string& base, const std::string& name) {
+  const std::string beside = resolved(base, name);
+  std::error_code error;
+  return name.find('/') == std::string::npos && !name.ends_with(".json") && !fs::exists(beside, error) ? name : beside;
+}
+
 std::vector<DataPart> read_data(TomlTable& phase, const std::string& file, RunKind kind) {
   std::vector<DataPart> parts;
   for (TomlTable& entry : phase.records("data", "path")) {
-    require(entry, {"path"});
     DataPart part{resolved(file, entry.text("path", "")), 1};
     if (kind == RunKind::pretraining) part.weight = entry.number("weight", 1, 0, 1e9);
     entry.finish();
+    require(entry, {"path"});
     parts.push_back(part);
   }
-  if (parts.empty()) throw Error(phase.where("data"), "data = a path, or a list of paths or { path, weight }", "none");
   return parts;
 }
 
@@ -43,9 +50,7 @@ PhaseConfig read_phase(TomlTable& t, const std::string& file, RunKind kind, size
   PhaseConfig p;
   p.name = t.text("name", fmt::format("phase {}", number + 1));
   p.data = read_data(t, file, kind);
-  require(t, {"learning_rate", "batch_tokens"});
   if (kind == RunKind::pretraining) {
-    require(t, {"tokens"});
     p.tokens = t.integer("tokens", 0, 1, kMany);
   } else {
     p.epochs = t.number("epochs", 1, 1e-3, 1e6);
@@ -59,14 +64,15 @@ PhaseConfig read_phase(TomlTable& t, const std::string& file, RunKind kind, size
   if (p.decay == Decay::constant && ends_elsewhere)
     throw Error(t.where("final_learning_rate"), "a schedule that ends at another rate", "constant");
   p.warmup_tokens = t.integer("warmup_tokens", 0, 0, kMany);
-  if (p.decay == Decay::wsd) {
-    require(t, {"decay_tokens"});
-    p.decay_tokens = t.integer("decay_tokens", 0, 1, kMany);
-  }
+  if (p.decay == Decay::wsd) p.decay_tokens = t.integer("decay_tokens", 0, 1, kMany);
   p.batch_tokens = t.integer("batch_tokens", 0, 1, kMany);
   p.batch_tokens_end = t.integer("batch_tokens_end", 0, 1, kMany);
   p.ramp_tokens = t.integer("ramp_tokens", 0, 0, kMany);
   t.finish();
+  if (p.data.empty()) throw Error(t.where("data"), "data = a path, or a list of paths or { path, weight }", "none");
+  require(t, {"learning_rate", "batch_tokens"});
+  if (kind == RunKind::pretraining) require(t, {"tokens"});
+  if (p.decay == Decay::wsd) require(t, {"decay_tokens"});
   if (p.batch_tokens % context != 0)
     throw Error(t.where("batch_tokens"), fmt::format("batch_tokens that are whole rows of {} tokens", context),
                 fmt::format("{}", p.batch_tokens));
@@ -151,10 +157,9 @@ RunConfig parse_run_config(const std::string& text, const std::string& path, Run
   TomlTable t = TomlTable::parse(text, path);
   RunConfig run;
   run.path = path;
-  require(t, {"model", "out"});
-  run.model = resolved(path, t.text("model", ""));
+  run.model = resolved_model(path, t.text("model", ""));
   run.out = resolved(path, t.text("out", ""));
-  run.tokenizer = resolved(path, t.text("tokenizer", ""));
+  run.tokenizer = resolved_model(path, t.text("tokenizer", ""));
   run.seed = static_cast<uint64_t>(t.integer("seed", 0, 0, kMany));
   run.precision = t.word("precision", "bf16", {"bf16", "f32"}) == "bf16" ? Precision::bf16() : Precision::f32();
   run.context = t.integer("context", run.context, 1, 1 << 24);
@@ -167,9 +172,10 @@ RunConfig parse_run_config(const std::string& text, const std::string& path, Run
   run.zero = static_cast<int>(t.integer("zero", run.zero, 1, 2));
   read_sections(t, run);
   std::vector<TomlTable> phases = t.tables("phase");
-  if (phases.empty()) throw Error(t.where("phase"), "at least one [[phase]]", "none");
   for (TomlTable& phase : phases) run.phases.push_back(read_phase(phase, path, kind, run.phases.size(), run.context));
   t.finish();
+  require(t, {"model", "out"});
+  if (phases.empty()) throw Error(t.where("phase"), "at least one [[phase]]", "none");
   if (run.validation_every > 0 && run.validation_share <= 0)
     throw Error(path, "validation.share above 0 (of the documents, to be held back)", "0");
   return run;

@@ -71,7 +71,8 @@ struct RunConfig {
 enum class RunKind : uint8_t { pretraining, instruction_tuning };
 
 // Error "[RUN.toml line 7] expected ..., found ..." for anything that is not understood; an unknown key with the
-// nearest known one. Relative paths are taken from the file's folder.
+// nearest known one. Relative paths are taken from the file's folder; a model or tokenizer that is one word and not
+// there is the name of a pulled one.
 RunConfig parse_run_config(const std::string& text, const std::string& path, RunKind kind);
 RunConfig read_run_config(const std::string& path, RunKind kind);
 

@@ -298,8 +298,7 @@ class Run {
 
   void log_step(const StepResult& r, double took, const std::string& fault) {
     const double rate = static_cast<double>(r.rows * run_.context) / took;
-    const double mfu =
-        rate * train_operations_per_token(setup_.model, run_.context) / (rate_of_products_ * processes_.size());
+    const double mfu = share_of_products(rate);
     const double left =
         seconds(begun_) / static_cast<double>(++steps_here_) * static_cast<double>(last_step_ - state_.step);
     Json line = {{"event", fault.empty() ? "step" : "skipped"},
@@ -315,15 +314,36 @@ class Run {
                  {"seconds_left", left},
                  {"peak_bytes", peak_resident_bytes()}};
     if (!fault.empty()) line["why"] = fault;
-    if (processes_.size() > 1) {
-      line["bytes_sent"] = processes_.bytes_sent() - bytes_before_;
-      bytes_before_ = processes_.bytes_sent();
-    }
+    tell_of_processes(line);
     write(line, {{"loss/train", r.loss},
                  {"learning_rate", r.rate},
                  {"gradient_norm", r.norm},
                  {"tokens_per_second", rate},
                  {"mfu", mfu}});
+  }
+
+  // Model FLOPs utilisation. Faster than the products alone: those were measured while something else ran, so again.
+  double share_of_products(double tokens_per_second) {
+    const double done = tokens_per_second * train_operations_per_token(setup_.model, run_.context) / processes_.size();
+    if (done > rate_of_products_)
+      rate_of_products_ = std::max(rate_of_products_, measure_gemm_rate(threads_, run_.precision.activations));
+    return done / rate_of_products_;
+  }
+
+  // Of several processes: what each sent in this step, and the most memory each has had.
+  void tell_of_processes(Json& line) {
+    if (processes_.size() == 1) return;
+    const double own[] = {static_cast<double>(processes_.bytes_sent() - bytes_before_),
+                          static_cast<double>(peak_resident_bytes())};
+    bytes_before_ = processes_.bytes_sent();
+    const std::vector<double> all = processes_.gather(own);
+    std::vector<uint64_t> sent, peaks;
+    for (size_t i = 0; i < all.size(); i += 2) {
+      sent.push_back(static_cast<uint64_t>(all[i]));
+      peaks.push_back(static_cast<uint64_t>(all[i + 1]));
+    }
+    line["bytes_sent"] = sent;
+    line["peak_bytes"] = peaks;
   }
 
   void write(const Json& line, const std::vector<std::pair<std::string, double>>& scalars) {

@@ -105,6 +105,7 @@ TEST(Toml, FaultsNameTheLine) {
 
 TEST(Toml, NearestWord) {
   EXPECT_EQ(nearest_word("tokenzier", {"threads", "tokenizer", "token"}), "tokenizer");
+  EXPECT_EQ(nearest_word("modle", {"modes", "model"}), "model");
   EXPECT_EQ(nearest_word("x", {"threads", "tokenizer"}), "");
 }
 

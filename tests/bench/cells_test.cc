@@ -15,6 +15,7 @@ TEST(Cells, EveryVariantIsMeasured) {
   Bench bench(cpu_kernels(), threads, grid);
   const StepCell cell = bench.step(600, 2, 1);
   EXPECT_EQ(cell.read.size(), 1u);
+  EXPECT_EQ(cell.read_alone.size(), 1u);
   ASSERT_EQ(cell.steps.size(), variants().size());
   for (const auto& [name, step] : cell.steps) {
     EXPECT_GT(step.store[0], 0) << name;
@@ -28,13 +29,34 @@ TEST(Cells, EveryVariantIsMeasured) {
   for (const char* keys : kKeyShapes) EXPECT_GT(weights.keys.at(keys)[0], 0) << keys;
 }
 
-TEST(Cells, StepsThatWereHeldUpCountAsThoseAround) {
-  Rounds steps(100, 1.0);
-  steps[3] = 50;
-  steps[80] = 3;  // slow, but nobody's fault
-  int64_t interrupted = 0;
-  EXPECT_DOUBLE_EQ(sum_of_steps(steps, interrupted), 102);
-  EXPECT_EQ(interrupted, 1);
+TEST(Cells, WorkIsMeasuredOfEverySide) {
+  ThreadPool threads(2);
+  Bench bench(cpu_kernels(), threads, {});
+  const WorkCell cell = bench.work({&variant("half_after"), 1}, 1);
+  EXPECT_EQ(cell.prefix[1] + kTokens, 2 * (cell.prefix[0] + kTokens));
+  EXPECT_GT(cell.seconds.at("half_after")[0].at(0), 0);
+  EXPECT_GT(cell.seconds.at("half_after")[1].at(0), 0);
+}
+
+// A run that stopped goes on with the part that comes next, and stops when it is told to.
+TEST(Cells, AWholeGenerationIsRunByParts) {
+  ThreadPool threads(2);
+  const Grid grid =
+      make_grid({.quick = true, .max_prefix = 0, .max_output = 20, .memory_bytes = 1e15, .ring_bytes = 1});
+  Bench bench(cpu_kernels(), threads, grid);
+  std::vector<WholePart> parts;
+  bench.whole(20, kWholeParts - 3, [&](const WholePart& part) {
+    parts.push_back(part);
+    return parts.size() < 2;
+  });
+  ASSERT_EQ(parts.size(), 2u);
+  EXPECT_EQ(parts[1].part, kWholeParts - 2);
+  for (const char* name : {"std", "sigma"}) {
+    EXPECT_GT(parts[1].seconds.at(name), 0);
+    EXPECT_GT(parts[1].typical.at(name), 0);
+    EXPECT_GT(parts[1].integrated.at(name), 0);
+  }
+  EXPECT_EQ(parts[1].read.size(), 1u);
 }
 
 TEST(Rings, NoTwoPagesHoldTheSame) {

@@ -12,8 +12,8 @@ constexpr int64_t kRing = 1 << 20;
 TEST(Plan, ReadsWhatThePaperSays) {
   EXPECT_EQ(count_parameters(variant("sigma").config).total() / 10000000, 202);  // 2.02 B, tied
   EXPECT_EQ(variant("std").config.attn.k_heads, 16);
-  EXPECT_EQ(key_shape(Keys::half).dim, 32);
-  EXPECT_EQ(key_shape(Keys::sigma_q8).format, Format::q8_0);
+  EXPECT_EQ(key_shape(variant("half_key")).dim, 32);
+  EXPECT_EQ(key_shape(variant("q8_k")).format, Format::q8_0);
   for (const Variant& v : variants()) v.config.validate(v.name);
 }
 
@@ -38,6 +38,21 @@ TEST(Plan, BatchesThatDoNotFitAreLeftOut) {
   EXPECT_EQ(grid.batch_left_out, std::vector<int64_t>{65536});
   EXPECT_EQ(grid.batch_samples.back(), 32768);
   EXPECT_EQ(grid.samples.back(), 131072);
+}
+
+// The integral of anything linear between samples is exact, wherever the generation begins and ends.
+TEST(Plan, GenerationsIntegrateLinearTimesExactly) {
+  const std::vector<double> contexts = {5.5, 517.5, 2053.5, 8197.5};
+  const auto time = [](double context) { return 3.0 + 0.25 * context; };
+  for (const auto& [prefix, output] :
+       std::vector<std::pair<int64_t, int64_t>>{{0, 1}, {0, 9000}, {700, 40}, {9000, 5}}) {
+    const std::vector<double> weights = generation_weights(contexts, prefix, output);
+    double integrated = 0, exact = 0;
+    for (size_t i = 0; i < contexts.size(); ++i) integrated += weights[i] * time(contexts[i]);
+    for (int64_t i = 1; i <= output; ++i) exact += time(static_cast<double>(prefix + i));
+    EXPECT_NEAR(integrated, exact, 1e-6 * exact) << prefix << " " << output;
+  }
+  EXPECT_EQ(generation_weights({7}, 3, 4), std::vector<double>{4});
 }
 
 TEST(Plan, RingsAreLongEnough) {

@@ -17,7 +17,7 @@ size_t count(const std::string& text, const std::string& what) {
 
 TEST(Report, HtmlHasEveryPlotAndNeedsNoNetwork) {
   const std::string html = html_report(test::synthetic_study());
-  EXPECT_GE(count(html, "<svg"), 8u);
+  EXPECT_GE(count(html, "<svg xmlns"), 8u);
   EXPECT_EQ(count(html, "<svg"), count(html, "</svg>"));
   EXPECT_EQ(html.find("nan"), std::string::npos);
   EXPECT_EQ(html.find("inf,"), std::string::npos);

@@ -24,6 +24,7 @@ inline StepCell step_cell(int64_t prefix, int64_t batch) {
     // The machine changes its speed from round to round; all variants with it.
     const double slow = 1.0 + 0.1 * round;
     cell.read.push_back(kRead / slow);
+    cell.read_alone.push_back(kRead / slow);
     for (const Variant& v : variants()) {
       const double seconds = law_of(v.name).at(prefix) * static_cast<double>(batch) * slow;
       StepRounds& step = cell.steps[v.name];
@@ -51,9 +52,12 @@ inline Results synthetic_study() {
   results.header = header_json({{"machine", "a law <of> time"}, {"kernels", "none"}, {"threads", 2}}, grid, 2048);
   for (const int64_t prefix : grid.samples) results.steps.push_back(step_cell(prefix, 1));
   for (const int64_t prefix : grid.batch_samples) results.steps.push_back(step_cell(prefix, grid.batch));
-  results.cached = step_cell(1014, 1);
+  results.work.prefix[0] = 1014, results.work.prefix[1] = 2038;
+  for (const Variant& v : variants())
+    for (size_t at = 0; at < 2; ++at)
+      results.work.seconds[v.name][at] = Rounds(9, law_of(v.name).at(results.work.prefix[at]) / 4);
   const Rounds nine(9, 1.0);
-  results.forward.push_back({4096, {{"std", nine}, {"sigma", nine}}});
+  results.forward.push_back({4096, nine, {{"std", nine}, {"sigma", nine}}});
   results.memory = {{"std", 4096, 106496.0 * 4096}, {"sigma", 4096, 66560.0 * 4096}};
   results.quality = {{.name = "f32 caches", .k_cache = "f32", .v_cache = "f32", .tokens = 9, .perplexity = 12},
                      {.name = "v-top 100",
@@ -64,13 +68,15 @@ inline Results synthetic_study() {
                       .perplexity = 12.1,
                       .change = 0.8,
                       .error = 0.1}};
-  WholeCell whole{.output = 2048, .samples = {0, 1024, 2047}};
-  for (const char* name : {"std", "sigma"}) {
-    for (const int64_t prefix : whole.samples)
-      whole.sampled[name].push_back(Rounds(5, law_of(name).per_token * static_cast<double>(prefix + 1)));
-    whole.seconds[name] = law_of(name).per_token * 2048 * 2049 / 2;
+  for (int part = 0; part < kWholeParts; ++part) {
+    WholePart whole{.part = part, .read = {kRead, kRead}};
+    for (const char* name : {"std", "sigma"}) {
+      whole.typical[name] = law_of(name).per_token * 2048 * 2049 / 2 / kWholeParts;
+      whole.seconds[name] = 1.2 * whole.typical[name];
+      whole.integrated[name] = 1.01 * whole.typical[name];
+    }
+    results.whole.push_back(whole);
   }
-  results.whole = whole;
   return results;
 }
 

@@ -253,6 +253,46 @@ TEST_F(CorpusBuild, NothingInTheSource) {
   fs::create_directories(folder_.path("in"));
   const Json manifest = build_corpus(options("work", 1));
   EXPECT_EQ(manifest.at("result").at("documents"), 0);
+  EXPECT_EQ(source_of(manifest, "extract").at("drops").at("a source without inputs").at("documents"), 1);
+}
+
+TEST_F(CorpusBuild, DamagedAndEmptyInputsAreNamed) {
+  fs::create_directories(folder_.path("lines"));
+  write_file(folder_.path("lines/a.jsonl.gz"), std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03 damaged", 18));
+  write_file(folder_.path("lines/b.jsonl"), "");
+  write_file(folder_.path("lines/c.jsonl"), "{\"id\":\"c\",\"text\":\"" + std::string("one ") + "\"}\n");
+  BuildOptions lines = options("work", 2);
+  lines.config.sources = {{.name = "folder", .kind = "json_lines", .paths = {folder_.path("lines")}}};
+  const Json manifest = build_corpus(lines);
+  const Json& drops = source_of(manifest, "extract").at("drops");
+  EXPECT_EQ(drops.at("a damaged input").at("documents"), 1);
+  EXPECT_EQ(drops.at("an input without documents").at("documents"), 1);
+  EXPECT_EQ(drops.at("an input without documents").at("example"), folder_.path("lines/b.jsonl"));
+  const Json& inputs = manifest.at("inputs");
+  ASSERT_EQ(inputs.size(), 3u);
+  EXPECT_NE(inputs[0].at("damaged").get<std::string>().find("a.jsonl.gz"), std::string::npos);
+  EXPECT_FALSE(inputs[1].contains("damaged") || inputs[2].contains("damaged"));
+}
+
+// What an earlier build of more inputs left is not taken for a part of this one.
+TEST_F(CorpusBuild, DocumentsOfOtherInputsGo) {
+  BuildOptions two = options("work", 1);
+  fs::create_directories(folder_.path("more"));
+  write_file(folder_.path("more/x.txt"), prose(5000, 30));
+  two.config.sources.push_back(two.config.sources[0]);
+  two.config.sources[1].name = "more";
+  two.config.sources[1].paths = {folder_.path("more")};
+  build_corpus(two);
+  const auto files = [&] {
+    return std::distance(fs::directory_iterator(folder_.path("work/documents")), fs::directory_iterator());
+  };
+  EXPECT_EQ(files(), 2);
+  build_corpus(options("work", 1));
+  EXPECT_EQ(files(), 1);
+  fs::remove_all(folder_.path("work/shards"));  // what was taken away is made again
+  build_corpus(options("work", 1));
+  build_corpus(options("fresh", 1));
+  EXPECT_TRUE(results("work") == results("fresh"));
 }
 
 TEST_F(CorpusBuild, ConfigurationFaultsNameTheirLine) {

@@ -76,6 +76,7 @@ TEST_F(Data, TextBecomesBatches) {
   EXPECT_EQ(j["files"], 2);
   EXPECT_EQ(j["type"], "u16");
 
+  EXPECT_EQ(read_vocabulary(prefix), vocabulary_of(tokenizer.spec(), folder.path("tok")));
   const Shard shard(prefix);
   ASSERT_EQ(shard.documents(), documents);
   EXPECT_EQ(j["tokens"], shard.tokens());

@@ -1,6 +1,7 @@
 // sigma train, sft and plot as a user runs them: a run that is killed again and again ends in the same bits as one that
 // is not, its checkpoints load in the other commands, and what goes wrong is said in one line.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +185,35 @@ TEST_F(Train, SaysWhatIsWrongInOneLine) {
   for (int i = 0; i < 100; ++i) beyond.add(std::vector<int32_t>(40, 61));
   beyond.commit();
   expect(run_file("d"), {"text", "61"});
+  write_vocabulary(folder.path("text"), {"other", 62, ""});
+  expect(run_file("e"), {"text.vocab.json", "at most 61 tokens", "other, 62 tokens"});
+}
+
+TEST_F(Train, ADiskWithoutRoomLeavesTheLastCheckpoint) {
+  ASSERT_EQ(run({"train", run_file("straight")}).status, 0);
+  const std::string full = run_file("full");
+  constexpr int kLines = 8;  // the start, five steps, their checkpoint, a step
+  ASSERT_FALSE(run_and_kill(full, kLines, 0));
+  const std::string last = last_checkpoint("full"), err = folder.path("stderr");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit limit = {.rlim_cur = 32 << 10, .rlim_max = 32 << 10};  // of a file; the weights take more
+    if (::setrlimit(RLIMIT_FSIZE, &limit) != 0 || std::freopen(err.c_str(), "w", stderr) == nullptr) ::_exit(126);
+    ::execl(SIGMA_BINARY, SIGMA_BINARY, "train", full.c_str(), nullptr);
+    ::_exit(127);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  const std::string told = read_file(err);
+  ASSERT_TRUE(WIFEXITED(status)) << told;
+  EXPECT_EQ(WEXITSTATUS(status), 1) << told;
+  EXPECT_NE(told.find("model.safetensors"), std::string::npos) << told;
+  EXPECT_NE(told.find("File too large"), std::string::npos) << told;
+  EXPECT_EQ(last_checkpoint("full"), last);
+  const CommandResult rest = run({"train", full});
+  ASSERT_EQ(rest.status, 0) << rest.err;
+  for (const char* file : {"model.safetensors", "optimiser.safetensors"})
+    EXPECT_EQ(read_file(last_checkpoint("full") + "/" + file), read_file(last_checkpoint("straight") + "/" + file));
 }
 
 TEST_F(Train, TunesOnAnswersAlone) {
@@ -258,10 +288,13 @@ TEST_F(Train, SeveralProcessesLoseWhatOneLoses) {
           const double tolerance = (key == std::string("gradient_norm") ? 1e-4 : 1e-5) * expected;
           EXPECT_NEAR(many[i][key].get<double>(), expected, tolerance) << key << " of line " << i << ", " << name;
         }
+    EXPECT_EQ(many[3]["bytes_sent"].size(), static_cast<size_t>(count));
+    EXPECT_EQ(many[3]["peak_bytes"].size(), static_cast<size_t>(count));
     // docs/scaling.md: what each process sends in a step of one pass.
     if (zero == 1) {
       const double weights = 2 * 24 * 61 + 2 * (24 * (32 + 8 + 24) + 48 * 24 + 3 * 32 * 36 + 3 * 24 * 40 + 48) + 24;
-      EXPECT_NEAR(many[3]["bytes_sent"].get<double>(), 2 * 4 * weights / 2, 0.02 * 8 * weights / 2);
+      for (const Json& sent : many[3]["bytes_sent"])
+        EXPECT_NEAR(sent.get<double>(), 2 * 4 * weights / 2, 0.02 * 8 * weights / 2);
     }
   }
   const auto refused = run_processes(3, run_file("three"), folder.path());

@@ -138,5 +138,30 @@ TEST(Cost, PredictionIsTheSlowerOfReadingAndComputing) {
   EXPECT_DOUBLE_EQ(slow.augmented_q, weights.augmented_q / 1e9);
 }
 
+TEST(Cost, WorkByTurnsWithReading) {
+  MachineLimits limits{.read = 60, .read_alone = 30, .threads = 2};
+  EXPECT_NEAR(time_by_turns(120, 1.5, limits), 2 + 1.5, 1e-12);  // a path each: nothing is hidden
+  limits.read = 30;
+  // One path for two: each reads for 2 s if alone, works for 1.5 s, and finds the other reading 2 / 3.5 of the time.
+  EXPECT_NEAR(time_by_turns(120, 1.5, limits), 2 * (1 + 2 / 3.5) + 1.5, 1e-12);
+  EXPECT_NEAR(time_by_turns(120, 1e-9, limits), 4, 1e-6);
+  EXPECT_DOUBLE_EQ(time_by_turns(120, 0, limits), 4);
+  EXPECT_DOUBLE_EQ(time_by_turns(0, 1.5, limits), 1.5);
+  limits.read_alone = 0;  // not measured: an equal share
+  EXPECT_NEAR(time_by_turns(120, 1.5, limits), 5.5, 1e-12);
+  // More threads never take longer than one after the other, nor less than reading or work alone.
+  limits = {.read = 100, .read_alone = 30, .threads = 16};
+  for (const double work : {0.1, 1.0, 10.0}) {
+    const double seconds = time_by_turns(120, work, limits);
+    EXPECT_GT(seconds, std::max(1.2, work));
+    EXPECT_LT(seconds, 1.2 + work + 120 / 30.0 / 16);
+  }
+  const CostCase c{.context = 4096, .batch = 3};
+  const StepCost cost = step_cost(kSigma, {}, c);
+  limits.work = {.fixed = 1e-3, .per_position = 1e-6};
+  EXPECT_DOUBLE_EQ(predict_step(cost, c, Format::bf16, limits).attention,
+                   time_by_turns(cost.cache_bytes_read(), 3 * (1e-3 + 4096e-6), limits));
+}
+
 }  // namespace
 }  // namespace sigma

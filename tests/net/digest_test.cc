@@ -2,6 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include "base/error.h"
+#include "base/file.h"
+#include "support/temp_folder.h"
+
 namespace sigma {
 namespace {
 
@@ -17,6 +21,18 @@ TEST(Digest, KnownAnswers) {
   blob.update(std::string_view("blob 6\0", 7));
   blob.update("hello\n");
   EXPECT_EQ(blob.hex(), "ce013625030ba8dba906f756967f9e9ca394464a");
+}
+
+TEST(Digest, OfAFile) {
+  const test::TempFolder folder;
+  const std::string content(40'000'000, 'a');
+  write_file(folder.path("a"), content);
+  Digest whole(Digest::Kind::sha256);
+  whole.update(content);
+  EXPECT_EQ(sha256_of_file(folder.path("a")), whole.hex());
+  write_file(folder.path("b"), "");
+  EXPECT_EQ(sha256_of_file(folder.path("b")), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_THROW(sha256_of_file(folder.path("c")), Error);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ TEST(RunConfig, ReadsEverything) {
   const RunConfig run = parse(R"(
 model = "/models/m.json"
 out = "a/../b"
-tokenizer = "t"
+tokenizer = "tokens/t"
 seed = 3
 precision = "f32"
 context = 128
@@ -87,7 +87,11 @@ batch_tokens = 128
 )");
   EXPECT_EQ(run.model, "/models/m.json");
   EXPECT_EQ(run.out, "/runs/b");
-  EXPECT_EQ(run.tokenizer, "/runs/t");
+  EXPECT_EQ(run.tokenizer, "/runs/tokens/t");
+  // One word that is no file beside this one is the name of a pulled model.
+  const std::string named = std::string(kPlain).replace(kPlain.find("model.json"), 10, "smollm2");
+  EXPECT_EQ(parse(named).model, "smollm2");
+  EXPECT_EQ(parse(kPlain).model, "/runs/model.json");
   EXPECT_EQ(run.seed, 3u);
   EXPECT_FALSE(run.precision.mixed());
   EXPECT_EQ(run.micro_rows(), 5);

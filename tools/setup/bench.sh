@@ -5,9 +5,10 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 tools/setup/packages.sh test
 echo "sigma: building"
-tools/setup/build.sh release sigma_cli
+tools/setup/build.sh release sigma_cli bench_corpus
 echo "sigma: installing what to compare with"
-bench/peers/install.sh
+# The rows that need PyTorch are none of the quick ones.
+if [[ " ${ARGS:-} " == *" --quick "* ]]; then bench/peers/install.sh llama; else bench/peers/install.sh; fi
 # xargs splits as a shell would, quotes and all, and runs nothing of it.
 mapfile -t options < <([[ -z ${ARGS:-} ]] || xargs -n 1 printf '%s\n' <<<"$ARGS")
 exec bench/run.py --docs "${options[@]}"

@@ -75,6 +75,7 @@ void read_rows(ArchiveReader& archive, const std::string& where, Grouper& groupe
   static std::once_flag once;
   std::call_once(once, xmlInitParser);
   Input input{&archive, {}};
+  xmlResetLastError();
   const std::unique_ptr<xmlTextReader, FreeReader> reader(xmlReaderForIO(
       read_bytes, nullptr, &input, nullptr, nullptr, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING));
   SIGMA_CHECK(reader != nullptr);
@@ -102,8 +103,12 @@ void read_rows(ArchiveReader& archive, const std::string& where, Grouper& groupe
   }
   if (status < 0) {
     const int line = xmlTextReaderGetParserLineNumber(reader.get());
-    throw Error(fmt::format("{}:{}", where, line), "XML",
-                input.fault.empty() ? "a fault, or its end before its time" : input.fault);
+    if (input.fault.empty()) {
+      const auto* error = xmlGetLastError();
+      const bool known = error != nullptr && error->message != nullptr;
+      input.fault = known ? printable(trim(error->message)) : "a fault, or its end before its time";
+    }
+    throw Error(fmt::format("{}:{}", where, line), "XML", input.fault);
   }
 }
 

@@ -123,11 +123,13 @@ void read_response(std::string_view record, Document& d, std::string& reason) {
   d.text = std::move(extracted.text);
 }
 
-void read_record(Headers& headers, const std::string& block, Sink& sink) {
+// `name`: of a record that has none.
+void read_record(Headers& headers, const std::string& block, const std::string& name, Sink& sink) {
   const std::string& type = headers["warc-type"];
   Document d;
   d.url = headers["warc-target-uri"];
   d.id = headers["warc-record-id"].empty() ? d.url : headers["warc-record-id"];
+  if (d.id.empty()) d.id = name;
   d.metadata = {{"date", headers["warc-date"]}};
   std::string reason;
   if (type == "conversion") {
@@ -154,9 +156,11 @@ void read_warc(const SourceConfig&, const Unit& unit, Sink& sink) {
   const std::string& path = unit.files.at(0);
   Stream stream(path);
   std::string line, block;
+  uint64_t number = 0;
   while (stream.line(line)) {
     if (line.empty()) continue;
     if (!line.starts_with("WARC/")) throw Error(path, "a WARC record", printable(line, 40));
+    ++number;
     Headers headers;
     while (stream.line(line) && !line.empty()) add_header(headers, line);
     uint64_t size = 0;
@@ -169,7 +173,7 @@ void read_warc(const SourceConfig&, const Unit& unit, Sink& sink) {
       sink.skip("warc: a record beyond 32 MiB", headers["warc-target-uri"]);
       continue;
     }
-    read_record(headers, block, sink);
+    read_record(headers, block, fmt::format("{}:{}", path.substr(path.rfind('/') + 1), number), sink);
   }
 }
 

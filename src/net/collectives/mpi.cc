@@ -70,16 +70,19 @@ int Collectives::rank() const { return impl_->rank; }
 int Collectives::size() const { return impl_->size; }
 uint64_t Collectives::bytes_sent() const { return impl_->bytes; }
 
+std::vector<double> Collectives::gather(std::span<const double> values) {
+  if (impl_->size == 1) return {values.begin(), values.end()};
+  const auto n = static_cast<int>(values.size());
+  std::vector<double> all(values.size() * static_cast<size_t>(impl_->size));
+  impl_->check(MPI_Allgather(values.data(), n, MPI_DOUBLE, all.data(), n, MPI_DOUBLE, MPI_COMM_WORLD));
+  return all;
+}
+
 void Collectives::sum(std::span<double> values) {
   if (impl_->size == 1) return;
-  const auto n = values.size(), ranks = static_cast<size_t>(impl_->size);
-  std::vector<double> all(n * ranks);
-  impl_->check(MPI_Allgather(values.data(), static_cast<int>(n), MPI_DOUBLE, all.data(), static_cast<int>(n),
-                             MPI_DOUBLE, MPI_COMM_WORLD));
-  for (size_t i = 0; i < n; ++i) {
-    values[i] = 0;
-    for (size_t rank = 0; rank < ranks; ++rank) values[i] += all[rank * n + i];
-  }
+  const std::vector<double> all = gather(values);
+  std::fill(values.begin(), values.end(), 0.0);
+  for (size_t i = 0; i < all.size(); ++i) values[i % values.size()] += all[i];
 }
 
 // A process that waits sleeps: the others' threads may need its processor, and what they do takes minutes.

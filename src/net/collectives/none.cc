@@ -11,6 +11,7 @@ Collectives::Collectives() = default;
 Collectives::~Collectives() = default;
 int Collectives::rank() const { return 0; }
 int Collectives::size() const { return 1; }
+std::vector<double> Collectives::gather(std::span<const double> values) { return {values.begin(), values.end()}; }
 void Collectives::sum(std::span<double>) {}
 void Collectives::barrier() {}
 void Collectives::share(std::string&) {}
