@@ -29,7 +29,7 @@ struct CorpusConfig {
   std::vector<SourceConfig> sources;
   FilterConfig filters;
   std::vector<ClassifierConfig> classifiers;
-  std::string judged;  // a file of documents with labels by people; empty: none
+  std::string judged;  // a file of documents with labels by a reader; empty: none
   bool mask_personal = true;
   double jaccard = 0.8;  // of near duplicates; above 1: none are looked for
   int64_t paragraph_repeats =

@@ -1,4 +1,4 @@
-// How far the labels of classifiers, and what is left out, agree with people who read the same documents.
+// How far the labels of classifiers, and what is left out, agree with a reader of the same documents.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -49,12 +49,12 @@ std::map<std::string, Judgement> read_judgements(const std::string& path) {
   return out;
 }
 
-// Pairs of labels, people's and ours, counted.
+// Pairs of labels, the reader's and ours, counted.
 class Agreement {
  public:
-  void add(const std::string& people, const std::string& ours) { ++pairs_[{people, ours}], ++count_; }
+  void add(const std::string& reader, const std::string& ours) { ++pairs_[{reader, ours}], ++count_; }
   Json json() const {
-    std::map<std::string, std::array<uint64_t, 3>> labels;  // both, people's, ours
+    std::map<std::string, std::array<uint64_t, 3>> labels;  // both, the reader's, ours
     uint64_t right = 0;
     for (const auto& [pair, count] : pairs_) {
       labels[pair.first][1] += count;
@@ -104,7 +104,7 @@ Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& clas
       std::string note;
       const bool refused = !refusal(measurer.measure(d.text), config.filters).empty();
       const std::string reason = classifiers.apply(d, note);
-      bool wanted = true;  // whether a person would have kept it: by every classifier that leaves documents out
+      bool wanted = true;  // whether the reader would have kept it: by every classifier that leaves documents out
       for (const auto& [name, label] : judged->second.labels) {
         for (const ClassifierConfig& c : config.classifiers) {
           if (c.name != name) continue;

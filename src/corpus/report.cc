@@ -257,9 +257,10 @@ void add_judged(std::string& out, const Json& manifest) {
   if (!manifest.contains("judged")) return;
   const Json& judged = manifest.at("judged");
   out += fmt::format(
-      "<h3>Against people</h3><p class=lead>{} documents were labelled by people who read them; {} of them have "
+      "<h3>Against a reader</h3><p class=lead>{} documents were labelled by reading them; {} of them have "
       "changed "
-      "since, {} are not here.</p><table><tr><th>what<th>label<th class=n>people's<th class=n>ours<th class=n>both<th "
+      "since, {} are not here.</p><table><tr><th>what<th>label<th class=n>the reader's<th class=n>ours<th "
+      "class=n>both<th "
       "class=n>precision<th class=n>recall</tr>",
       judged.at("judged").get<uint64_t>(), judged.at("changed").get<uint64_t>(),
       judged.at("not_there").get<uint64_t>());

@@ -121,7 +121,7 @@ bool is_held_out(const Document& document);
 std::vector<Part> extract_stage(Build& build);
 // `about`: what the manifest says of each.
 Classifiers classifier_stage(Build& build, const std::vector<Part>& parts, Json& about);
-// Precision and recall of every label on the documents that people have labelled (config.judged). Error: not such a
+// Precision and recall of every label on the documents that a reader has labelled (config.judged). Error: not such a
 // file.
 Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& classifiers);
 std::string text_fingerprint(std::string_view text);  // of the text that was judged, as its source gave it
