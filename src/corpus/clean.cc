@@ -231,7 +231,8 @@ std::pair<size_t, size_t> email_around(std::string_view text, size_t at) {
 size_t public_address(std::string_view text, size_t at) {
   if (at > 0) {
     const char before = text[at - 1];
-    if (is_alnum(before) || before == '.' || before == '-' || before == '_' || before == '=' || before == '~') return 0;
+    if (is_alnum(before) || before == '.' || before == '-' || before == '_' || before == '~') return 0;
+    if (before == '=' && at > 1 && text[at - 2] == '=') return 0;  // package==1.2.3.4
   }
   std::array<int, 4> parts{};
   size_t i = at;

@@ -235,7 +235,7 @@ TEST(PlantedInTexts, PersonalData) {
   };
   constexpr std::string_view kLower = "abcdefghijklmnopqrstuvwxyz", kHex = "0123456789abcdef",
                              kAny = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-  Score emails, addresses, assigned, secrets;
+  Score emails, addresses, secrets;
   for (int i = 0; i < 200; ++i) {
     const std::string before = pick({"Write to ", "From: Jane <", "see (", "maintainer=", "contact: "});
     const std::string after = pick({" for help.", ">", ")", ", or call", "\n"});
@@ -257,10 +257,10 @@ TEST(PlantedInTexts, PersonalData) {
     };
     const std::string address =
         fmt::format("{}.{}.{}.{}", octet(60, 99), octet(20, 250), octet(20, 250), octet(20, 250));
-    Score& score = before.ends_with('=') ? assigned : addresses;  // like versions, these stay
-    ++score.planted, score.found += std::get<1>(masked(address)) ? 1 : 0;
-    const std::string no_address = pick({"10.", "192.168.", "172.16.", "version 81.", "libfoo-2.30."}) +
-                                   fmt::format("{}.{}", octet(1, 250), octet(1, 250));
+    ++addresses.planted, addresses.found += std::get<1>(masked(address)) ? 1 : 0;
+    const std::string no_address =
+        pick({"10.", "192.168.", "172.16.", "version 81.", "libfoo-2.30.", "libfoo==81.30."}) +
+        fmt::format("{}.{}", octet(1, 250), octet(1, 250));
     ++addresses.controls, addresses.wrong += std::get<0>(masked(no_address)).addresses > 0 ? 1 : 0;
 
     const std::string secret =
@@ -278,7 +278,6 @@ TEST(PlantedInTexts, PersonalData) {
   }
   emails.print("e-mail addresses");
   addresses.print("public IP addresses");
-  assigned.print("public IP addresses behind =");
   secrets.print("keys and tokens");
   EXPECT_GE(emails.found, emails.planted * 99 / 100);
   EXPECT_EQ(addresses.found, addresses.planted);
