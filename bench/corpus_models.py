@@ -4,7 +4,7 @@ everything its sources gave, before any rule, with one tokenizer and as many tok
 that are in neither.
 
     sigma corpus build configs/corpus-medium.toml
-    bench/corpus_models.py systems-medium.corpus [--tokens 500000] [--seeds 3] [--jobs 1]
+    bench/corpus_models.py systems-medium.corpus [--tokens 1000000] [--seeds 3] [--jobs 1]
 
 The tokenizer is trained on a tenth of the text before any rule. Runs that are there are not trained again (--work). The interval is
 Student's, 95%, of the difference of two means. A table to the terminal, a JSON line at the end of build/corpus_models.jsonl.
@@ -74,11 +74,11 @@ context = {CONTEXT}
 name = "all"
 data = "{folder_of(name)}"
 tokens = {options.tokens}
-learning_rate = 3e-3
+learning_rate = 2e-3
 schedule = "cosine"
 warmup_tokens = {options.tokens // 20}
-final_learning_rate = 3e-4
-batch_tokens = 2048
+final_learning_rate = 2e-4
+batch_tokens = 1024
 """)
     result = work.with_suffix(".json")
     if not result.exists():
@@ -102,7 +102,7 @@ def main():
     parser.add_argument("--sigma", default=ROOT / "build/release/apps/sigma", type=pathlib.Path)
     parser.add_argument("--model", default=ROOT / "configs/sigma-4m.json", type=pathlib.Path, help="a config.json")
     parser.add_argument("--work", default=CACHE / "corpus-models", type=pathlib.Path)
-    parser.add_argument("--tokens", default=500_000, type=int)
+    parser.add_argument("--tokens", default=1_000_000, type=int)
     parser.add_argument("--seeds", default=3, type=int, choices=(2, 3, 4, 5, 6))
     parser.add_argument("--jobs", default=1, type=int, help="runs at the same time")
     parser.add_argument("--threads", default=1, type=int)
