@@ -56,13 +56,17 @@ std::string type_name(const toml::node& node) {
   }
 }
 
+// Whether a string may begin behind this character: not in the middle of a number or a bare key, of which the library's
+// parser reads on in its own way.
+bool may_precede_string(char c) { return std::string_view(" \t\r\n=,[{").find(c) != std::string_view::npos; }
+
 // Where a text has what TOML allows nowhere: control characters, and bytes beyond ASCII that are in no string and no
 // comment, which the library's parser has no defined answer to. The text's size if nowhere.
 size_t forbidden_at(std::string_view text) {
   std::string_view quote;  // that ends the string we are in
   bool comment = false;
-  size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0;
-  for (; i < text.size(); ++i) {
+  const size_t start = text.starts_with("\xef\xbb\xbf") ? 3 : 0;
+  for (size_t i = start; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     if ((c < 32 && c != '\t' && c != '\n' && c != '\r') || c == 127) return i;
     if (c == '\n') {
@@ -76,9 +80,11 @@ size_t forbidden_at(std::string_view text) {
         ++i;
       } else if (text.substr(i).starts_with(quote)) {
         i += quote.size() - 1;
+        for (int more = 0; quote.size() == 3 && more < 2 && i + 1 < text.size() && text[i + 1] == quote[0]; ++more) ++i;
         quote = {};
       }
     } else if (c == '"' || c == '\'') {
+      if (i > start && !may_precede_string(text[i - 1])) return i;
       const std::string_view three = text.substr(i, 3);
       quote = three == "\"\"\"" || three == "'''" ? three : text.substr(i, 1);
       i += quote.size() - 1;
@@ -97,7 +103,9 @@ TomlTable TomlTable::parse(std::string_view text, const std::string& where) {
   if (const size_t at = forbidden_at(text); at < text.size())
     throw Error(
         fmt::format("{}:{}", where, 1 + std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(at), '\n')),
-        "valid TOML", fmt::format("the byte {}", static_cast<unsigned char>(text[at])));
+        "valid TOML",
+        text[at] == '"' || text[at] == '\'' ? "a quote in the middle of a word"
+                                            : fmt::format("the byte {}", static_cast<unsigned char>(text[at])));
   try {
     auto impl = std::make_unique<Impl>();
     impl->root = std::make_shared<const toml::table>(toml::parse(text, std::string_view(where)));

@@ -32,6 +32,15 @@ TEST(Toml, BeyondAsciiInStringsAndCommentsOnly) {
   EXPECT_EQ(fault("a = 1\nb = \xc3\xa9\n", [](TomlTable&) {}), "[c.toml:2] expected valid TOML, found the byte 195");
 }
 
+TEST(Toml, StringsBeginBehindWhatEndsAWord) {
+  EXPECT_EQ(fault("a = 12'3\xc3\xa9'\n", [](TomlTable&) {}),
+            "[c.toml:1] expected valid TOML, found a quote in the middle of a word");
+  TomlTable t =
+      TomlTable::parse("\xef\xbb\xbf\"a\"=['\xc3\xa9',\"b\"]\nc = \"\"\"d\"\"\"\"\"\ne = {f=\"g\"}\n", "c.toml");
+  EXPECT_EQ(t.texts("a"), (std::vector<std::string>{"\xc3\xa9", "b"}));
+  EXPECT_EQ(t.text("c", ""), "d\"\"");
+}
+
 TEST(Toml, ATextStandsForARecord) {
   TomlTable t = TomlTable::parse(R"(parts = ["a", { path = "b", weight = 2 }]
 one = "c"
