@@ -55,6 +55,7 @@ def building(options):
     """A build from nothing, then the rules on what it read."""
     name = set_of(options)
     run([options.sigma, "corpus", "fetch", "debian", "--set", name])
+    run([options.sigma, "corpus", "fetch", "language"])
     turns = options.repeats if options.quick else 1
     speeds, page_speeds = [], []
     with work_folder() as folder:

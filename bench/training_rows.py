@@ -2,6 +2,7 @@
 import functools
 import itertools
 import json
+import pathlib
 import tempfile
 
 import plan
@@ -117,7 +118,7 @@ def shipped_config(sigma):
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             run([sigma, "convert", plan.MODELS[plan.SHIPPED][0], f"{scratch}/model", "--type", "bf16"])
-            path.write_text((CACHE / scratch / "model" / "config.json").read_text())
+            path.write_text(pathlib.Path(scratch, "model", "config.json").read_text())
     return path
 
 

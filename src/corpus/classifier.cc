@@ -21,13 +21,6 @@ constexpr size_t kBytesRead = 100'000'000;  // in all: few examples are read mor
 constexpr std::string_view kPrefix = "__label__";
 constexpr std::string_view kLanguagesSha256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83";
 
-std::string file_sha256(const std::string& path) {
-  const MappedFile file(path);
-  Digest digest(Digest::Kind::sha256);
-  digest.update(file.text());
-  return digest.hex();
-}
-
 }  // namespace
 
 std::string classifier_words(std::string_view text, size_t most) {
@@ -53,7 +46,7 @@ struct Classifier::Impl {
   size_t bytes = kClassifierBytes;
 };
 
-Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()), sha256_(file_sha256(path)) {
+Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()), sha256_(sha256_of_file(path)) {
   const std::string record = path + ".json";
   const std::string expected =
       std::filesystem::exists(record) ? read_json(record).value("sha256", "") : std::string(kLanguagesSha256);
@@ -119,7 +112,7 @@ void train_classifier(const std::string& path, std::span<const Example> examples
     throw Error(path, "a classifier that can be trained and written", e.what());
   }
   std::filesystem::remove(texts);
-  write_file(path + ".json", Json{{"sha256", file_sha256(partial)}}.dump() + "\n");
+  write_file(path + ".json", Json{{"sha256", sha256_of_file(partial)}}.dump() + "\n");
   std::filesystem::rename(partial, path);
 }
 
