@@ -21,20 +21,23 @@ std::string fault(const std::string& text, const std::function<void(TomlTable&)>
 }
 
 TEST(Toml, NoControlCharacters) {
-  EXPECT_EQ(fault(std::string("a = 1\n[\0b]", 10), [](TomlTable&) {}),
-            "[c.toml:2] expected valid TOML, found the byte 0");
+  EXPECT_TRUE(
+      fault(std::string("a = 1\n[\0b]", 10), [](TomlTable&) {}).starts_with("[c.toml:2] expected valid TOML, "));
 }
 
 TEST(Toml, BeyondAsciiInStringsAndCommentsOnly) {
   TomlTable t = TomlTable::parse("# \xc3\xa9\na = \"\\\"\xc3\xa9\"  # \xc3\xa9\nb = '''\n\xc3\xa9'''\n", "c.toml");
   EXPECT_EQ(t.text("a", ""), "\"\xc3\xa9");
   EXPECT_EQ(t.text("b", ""), "\xc3\xa9");
-  EXPECT_EQ(fault("a = 1\nb = \xc3\xa9\n", [](TomlTable&) {}), "[c.toml:2] expected valid TOML, found the byte 195");
+  // Letters of Latin, Greek, Cyrillic and Japanese where no string may be, and escaped; and half a character.
+  for (const char* text : {"b = \xc3\xa9", "b = 12'3\xce\xb1'", "b = [1\xd0\xa7", "b = \xe3\x81\x82",
+                           "b = \"\\\xd0\xa7\"", "\xd0\xa7 = 1", "[\xe3\x81\x82]", "b = '\xd0'", "b = 12'3'"})
+    EXPECT_TRUE(fault("a = 1\n" + std::string(text) + "\n", [](TomlTable&) {})
+                    .starts_with("[c.toml:2] expected valid TOML, found "))
+        << text;
 }
 
-TEST(Toml, StringsBeginBehindWhatEndsAWord) {
-  EXPECT_EQ(fault("a = 12'3\xc3\xa9'\n", [](TomlTable&) {}),
-            "[c.toml:1] expected valid TOML, found a quote in the middle of a word");
+TEST(Toml, StringsAfterPunctuation) {
   TomlTable t =
       TomlTable::parse("\xef\xbb\xbf\"a\"=['\xc3\xa9',\"b\"]\nc = \"\"\"d\"\"\"\"\"\ne = {f=\"g\"}\n", "c.toml");
   EXPECT_EQ(t.texts("a"), (std::vector<std::string>{"\xc3\xa9", "b"}));
