@@ -17,7 +17,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr size_t kBytesRead = 100'000'000;  // in all: few examples are read more often
+constexpr size_t kBytesRead = 20'000'000;  // in all: few examples are read more often
 constexpr std::string_view kPrefix = "__label__";
 constexpr std::string_view kLanguagesSha256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83";
 
@@ -43,7 +43,6 @@ std::string classifier_words(std::string_view text, size_t most) {
 
 struct Classifier::Impl {
   fasttext::FastText model;
-  size_t bytes = kClassifierBytes;
 };
 
 Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()), sha256_(sha256_of_file(path)) {
@@ -63,7 +62,7 @@ Classifier::~Classifier() = default;
 Classifier::Classifier(Classifier&&) noexcept = default;
 
 Classifier::Label Classifier::label(std::string_view text) const {
-  const std::string words = classifier_words(text, impl_->bytes);
+  const std::string words = classifier_words(text, kClassifierBytes);
   if (words.empty()) return {};
   std::istringstream in(words + "\n");
   std::vector<std::pair<fasttext::real, std::string>> found;
@@ -92,7 +91,7 @@ void train_classifier(const std::string& path, std::span<const Example> examples
   args.loss = fasttext::loss_name::softmax;
   args.lr = 0.5;
   args.dim = 16;
-  args.epoch = static_cast<int>(std::clamp<size_t>(kBytesRead / bytes, 5, 50));
+  args.epoch = static_cast<int>(std::clamp<size_t>(kBytesRead / bytes, 10, 50));
   args.minCount = 3;
   args.minn = args.maxn = 0;
   args.wordNgrams = 2;

@@ -39,7 +39,7 @@ struct Example {
   std::string label;  // without white space
   std::string words;  // of classifier_words()
 };
-constexpr size_t kClassifierBytes = 2000;  // of a text, at training and after
+constexpr size_t kClassifierBytes = 500;  // of a text, at training and after
 
 // Trains on one thread: the same examples in the same order give the same file. Error: fewer than two labels, or no
 // room.

@@ -13,7 +13,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "classifier 1";
+constexpr std::string_view kForm = "classifier 2";
 constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }

@@ -147,7 +147,7 @@ void read_arxiv(const SourceConfig& config, const Unit& unit, Sink& sink) {
     const std::string id = name.substr(0, name.size() - 3);
     const std::string packed = archive.read_all(kLargestPaper);
     try {
-      read_paper(id, packed, path + ":" + name, metadata, sink);
+      read_paper(id, packed, fmt::format("{}:{}", path, name), metadata, sink);
     } catch (const Stop&) {
       throw;
     } catch (const Error& e) {
