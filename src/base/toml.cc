@@ -149,7 +149,8 @@ double TomlTable::number(const std::string& key, double fallback, double least, 
   const toml::node* node = impl_->find(key);
   if (node == nullptr) return fallback;
   if (!node->is_number()) throw Error(where(key), "a number for " + key, type_name(*node));
-  const double value = node->value<double>().value();
+  const double value = node->is_integer() ? static_cast<double>(node->as_integer()->get())  // value() wants it exact
+                                          : node->as_floating_point()->get();
   if (!(value >= least && value <= most))
     throw Error(where(key), fmt::format("{} from {} to {}", key, least, most), fmt::format("{}", value));
   return value;

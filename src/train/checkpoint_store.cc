@@ -46,7 +46,7 @@ Json checksums(const std::string& folder) {
   std::sort(names.begin(), names.end());
   Json sums = Json::object();
   for (const std::string& name : names)
-    if (name != kState) sums[name] = checksum_text(MappedFile(folder + "/" + name).bytes());
+    if (name != kState) sums[name] = checksum_text(MappedFile(fmt::format("{}/{}", folder, name)).bytes());
   return sums;
 }
 
@@ -65,7 +65,7 @@ Json checked_state(const std::string& folder) {
   state.erase("checksum");
   if (found != own_checksum(state)) throw Error(path, "the checksum it was written with", "another one");
   for (const auto& [name, sum] : state["files"].items()) {
-    const std::string file = folder + "/" + name;
+    const std::string file = fmt::format("{}/{}", folder, name);
     if (sum != checksum_text(MappedFile(file).bytes()))
       throw Error(file, "the bytes it was written with", "other ones (damaged or cut short)");
   }
@@ -93,7 +93,8 @@ std::vector<std::string> CheckpointStore::names() const {
 std::string CheckpointStore::save(int64_t step, const Parameters& parameters, std::span<const float> mean,
                                   std::span<const float> square, const Json& state, const TokenizerSpec* tokenizer,
                                   ThreadPool& threads) {
-  const std::string path = fmt::format("{}/{}{:08}", folder_, kPrefix, step), beside = path + ".partial";
+  std::string path = fmt::format("{}/{}{:08}", folder_, kPrefix, step);
+  const std::string beside = path + ".partial";
   std::error_code error;
   fs::remove_all(beside, error);
   try {

@@ -47,7 +47,8 @@ Pass::Pass(Network& network, const Parameters& params, const TokenRows& token_ro
     net.angle_positions_ = rows.context;
     net.angles_ = Buffer(static_cast<size_t>(2 * rows.context * pairs * dtype_bytes(type)));
     for (int64_t i = 0; i < rows.context * pairs; ++i) {
-      const double angle = static_cast<double>(i / pairs) * net.frequencies_[static_cast<size_t>(i % pairs)];
+      const int64_t position = i / pairs;
+      const double angle = static_cast<double>(position) * net.frequencies_[static_cast<size_t>(i % pairs)];
       const double values[2] = {std::cos(angle), std::sin(angle)};
       for (int64_t part = 0; part < 2; ++part) {
         const int64_t at = part * rows.context * pairs + i;

@@ -22,9 +22,9 @@ std::span<float> floats(TensorView x, int64_t begin, int64_t end) {
 
 std::vector<int64_t> share_bounds(int64_t elements, int processes) {
   constexpr int64_t kLine = 16;
-  std::vector<int64_t> bounds;
-  for (int i = 0; i < processes; ++i) bounds.push_back(std::min(elements, round_up(elements * i / processes, kLine)));
-  bounds.push_back(elements);
+  std::vector<int64_t> bounds(static_cast<size_t>(processes) + 1, elements);
+  for (int i = 0; i < processes; ++i)
+    bounds[static_cast<size_t>(i)] = std::min(elements, round_up(elements * i / processes, kLine));
   return bounds;
 }
 

@@ -40,7 +40,7 @@ struct Pass {
   const LayerState& state(int layer) const;
   LayerState allocate_layer() const;
   // The residual stream behind layer `layer` (-1: the embedding).
-  TensorView residual(int layer) const { return residuals[static_cast<size_t>(layer + 1)]; }
+  TensorView residual(int layer) const { return residuals[static_cast<size_t>(int64_t{layer} + 1)]; }
 
   Network& net;
   const Parameters& parameters;

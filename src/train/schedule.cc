@@ -10,8 +10,8 @@ int64_t Schedule::batch(int64_t row) const {
   int64_t rows = batch_rows;
   if (batch_rows_end > batch_rows) {
     const double way = ramp_rows == 0 ? 1.0 : std::min(1.0, static_cast<double>(row) / static_cast<double>(ramp_rows));
-    const double factor = 1.0 + (static_cast<double>(batch_rows_end / batch_rows) - 1.0) * way;
-    rows = batch_rows * static_cast<int64_t>(factor);
+    const int64_t most = batch_rows_end / batch_rows;
+    rows = batch_rows * static_cast<int64_t>(1.0 + static_cast<double>(most - 1) * way);
   }
   return std::min(rows, total_rows - row);
 }

@@ -101,6 +101,7 @@ TEST(Toml, FaultsNameTheLine) {
             "[c.toml:2] expected n from 0 to 9, found 10");
   EXPECT_EQ(fault("n = 'x'\n", [](TomlTable& t) { t.integer("n", 0, 0, 9); }),
             "[c.toml:1] expected a whole number for n, found a text");
+  EXPECT_EQ(TomlTable::parse("n = 9007199254740993", "c.toml").number("n", 0, 0, 1e18), 9007199254740992.0);
   EXPECT_EQ(fault("n = nan\n", [](TomlTable& t) { t.number("n", 0, 0, 9); }),
             "[c.toml:1] expected n from 0 to 9, found nan");
   EXPECT_EQ(fault("mode = 'fats'\n",

@@ -16,7 +16,8 @@ stages=(format release package sanitizers fuzz)
 # everywhere but in CI, whose time is short.
 if [[ -z ${CI:-} ]]; then stages+=(threads aarch64 tidy); fi
 # What runs more than one thread of ours.
-threaded=(base_parallel_test net_http_test model_hub_test model_golden_test engine_engine_test)
+threaded=(base_parallel_test net_http_test model_hub_test model_golden_test engine_engine_test data_loader_test
+          data_tokenize_test train_network_test train_trainer_test)
 
 wanted() { [[ -z ${ONLY:-} || " $ONLY " == *" $1 "* ]]; }
 tell() { printf '   %-46s %5d s\n' "$1" "$2"; }
