@@ -34,6 +34,12 @@ TEST(Report, ThePapersFiguresStandBesideOurs) {
     EXPECT_NE(text.find(figure), std::string::npos) << figure;
 }
 
+TEST(Report, SavingsAreToldByHowFastMemoryIs) {
+  const std::string text = text_report(test::synthetic_study());
+  EXPECT_NE(text.find("read beside the round"), std::string::npos);
+  EXPECT_EQ(text.find("nan"), std::string::npos);
+}
+
 TEST(Report, JsonHasItsSchema) {
   const Json schema = read_json(std::string(SIGMA_SOURCE_DIR) + "/docs/schemas/efficiency.json");
   const Json findings = findings_json(test::synthetic_study());
