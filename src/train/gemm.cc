@@ -128,30 +128,16 @@ class Library {
   Buffer scratch_;
 };
 
-// The piece of out that one task computes, by shape alone. A piece packs its columns of b anew, so it has as many rows
-// as may be, and columns are cut first.
-struct Cut {
-  explicit Cut(const Shape& s) {
-    constexpr int64_t kRows = 1024, kElements = int64_t{256} * 1024;
-    rows = even(s.m, kRows, 16);
-    cols = even(s.n, std::max<int64_t>(128, kElements / rows), 64);
-    row_pieces = ceil_div(s.m, rows);
-    col_pieces = ceil_div(s.n, cols);
-  }
-  // Equal parts of n, none above `most`, all but the last a multiple of `multiple`.
-  static int64_t even(int64_t n, int64_t most, int64_t multiple) {
-    return round_up(ceil_div(n, std::max<int64_t>(1, ceil_div(n, most))), multiple);
-  }
-  int64_t rows, cols, row_pieces, col_pieces;
-};
-
-// Rows [first, first + count) of op(x), and columns.
-ConstTensorView op_cols(ConstTensorView x, Op op, int64_t first, int64_t count);
-ConstTensorView op_rows(ConstTensorView x, Op op, int64_t first, int64_t count) {
-  return op == Op::plain ? x.slice_rows(first, count) : op_cols(x, Op::plain, first, count);
+// Rows of the piece of out that one task computes, by shape alone. Pieces are whole rows, because oneDNN's faster
+// products (brgemm) take b and out without gaps between rows only; and few, because each packs b anew.
+int64_t piece_rows(int64_t m) {
+  const int64_t most = std::max<int64_t>(64, std::min<int64_t>(512, m / (m < 1024 ? 2 : 4)));
+  return round_up(ceil_div(m, ceil_div(m, most)), 16);
 }
-ConstTensorView op_cols(ConstTensorView x, Op op, int64_t first, int64_t count) {
-  if (op == Op::transposed) return x.slice_rows(first, count);
+
+// Rows [first, first + count) of op(x).
+ConstTensorView op_rows(ConstTensorView x, Op op, int64_t first, int64_t count) {
+  if (op == Op::plain) return x.slice_rows(first, count);
   x.data += first * dtype_bytes(x.dtype);
   x.cols = count;
   return x;
@@ -170,16 +156,12 @@ void gemm_tile(const Gemm& g) {
 void gemm(ThreadPool& threads, const Gemm& g) {
   const Shape s = shape_of(g);
   if (s.m == 0 || s.n == 0) return;
-  const Cut cut(s);
-  threads.run(cut.row_pieces * cut.col_pieces, [&](int64_t task) {
-    const int64_t row = task / cut.col_pieces * cut.rows, rows = std::min(cut.rows, s.m - row);
-    const int64_t col = task % cut.col_pieces * cut.cols, cols = std::min(cut.cols, s.n - col);
+  const int64_t most = piece_rows(s.m);
+  threads.run(ceil_div(s.m, most), [&](int64_t task) {
+    const int64_t first = task * most, rows = std::min(most, s.m - first);
     Gemm piece = g;
-    piece.out = g.out.slice_rows(row, rows);
-    piece.out.data += col * dtype_bytes(g.out.dtype);
-    piece.out.cols = cols;
-    piece.a = op_rows(g.a, g.a_op, row, rows);
-    piece.b = op_cols(g.b, g.b_op, col, cols);
+    piece.out = g.out.slice_rows(first, rows);
+    piece.a = op_rows(g.a, g.a_op, first, rows);
     gemm_tile(piece);
   });
 }
