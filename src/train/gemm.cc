@@ -129,7 +129,8 @@ class Library {
 };
 
 // Rows of the piece of out that one task computes, by shape alone. Pieces are whole rows, because oneDNN's faster
-// products (brgemm) take b and out without gaps between rows only; and few, because each packs b anew.
+// products (brgemm) take b and out without gaps between rows only; and few, because each packs b anew: up to 64 rows
+// are one piece, however wide.
 int64_t piece_rows(int64_t m) {
   const int64_t most = std::max<int64_t>(64, std::min<int64_t>(512, m / (m < 1024 ? 2 : 4)));
   return round_up(ceil_div(m, ceil_div(m, most)), 16);

@@ -21,6 +21,13 @@ std::string fault(const std::string& text, const std::function<void(TomlTable&)>
 }
 
 TEST(Toml, NoControlCharacters) {
+  for (const char c : {'\x01', '\x0c', '\x1b', '\x7f'})
+    for (const char* text :
+         {"# x?", "a = \"x?\"", "a = 'x?'", "a = \"\"\"x?\"\"\"", "a = '''x?'''", "a ?= 1", "?", "[x?]"}) {
+      std::string with = "b = 1\n" + std::string(text);
+      with[with.find('?')] = c;
+      EXPECT_TRUE(fault(with, [](TomlTable&) {}).starts_with("[c.toml:2] expected valid TOML, ")) << text << int{c};
+    }
   EXPECT_TRUE(
       fault(std::string("a = 1\n[\0b]", 10), [](TomlTable&) {}).starts_with("[c.toml:2] expected valid TOML, "));
 }
