@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <limits>
 #include <numeric>
 
 #include "base/error.h"
@@ -21,9 +22,9 @@ constexpr int64_t kPartsPerThread = 3;
 // Bytes of cache below which waking the other threads costs more than it gains.
 constexpr int64_t kSerialBytes = 48 << 10;
 // Of one wave of tiles with selective V.
-constexpr int64_t kBoardBytes = 16 << 20;
+constexpr int64_t kListBytes = 16 << 20;
 
-AttentionPlan make_plan(const AttentionArgs& args) {
+AttentionPlan make_plan(const Context& context, const AttentionArgs& args) {
   const CacheShape &k = args.k.shape, &v = args.v.shape;
   SIGMA_CHECK(args.q_heads > 0 && args.q_heads % k.heads == 0 && args.q_heads % v.heads == 0);
   SIGMA_CHECK_EQ(k.page_tokens, v.page_tokens);
@@ -32,6 +33,7 @@ AttentionPlan make_plan(const AttentionArgs& args) {
   if (args.expansion == nullptr) SIGMA_CHECK_EQ(args.q_dim, k.dim);
   AttentionPlan plan;
   plan.args = &args;
+  plan.threads = context.threads.size();
   plan.k = kv_layout(CacheKind::k, k);
   plan.v = kv_layout(CacheKind::v, v);
   plan.units = std::gcd(k.heads, v.heads);
@@ -203,32 +205,42 @@ void attend(const AttentionSet& set, const Context& context, const AttentionPlan
   });
 }
 
-int64_t board_floats(const AttentionPlan& plan, int64_t end) {  // of one row
-  const int64_t stride = round_up(end, kAttentionSplit);
-  return plan.args->q_heads * (stride + stride / 4 + stride / kAttentionSplit * 2);
+// Twice what is wanted: shortening a list is cheap, and the sooner it is done the fewer scores are listed in vain.
+int64_t list_room(const AttentionPlan& plan, int64_t positions) {
+  return std::min(round_up(2 * plan.args->v_top + 64, 16), round_up(positions, 16));
 }
 
-void take_board(const Context& context, const AttentionPlan& plan, AttentionTile& tile) {
-  const int64_t vectors = tile.rows * plan.args->q_heads;
-  tile.board.stride = round_up(tile.end(), kAttentionSplit);
-  tile.board.scores = context.scratch.take<float>(vectors * tile.board.stride);
-  tile.board.maxima = context.scratch.take<float>(vectors * tile.board.stride / 4);
-  tile.board.splits = context.scratch.take<float>(vectors * tile.board.stride / kAttentionSplit * 2);
+int64_t list_bytes(const AttentionPlan& plan, int64_t positions) {  // of one row
+  const int64_t list = 8 + 8 * (list_room(plan, positions) + kListSlack);
+  return plan.args->q_heads * (plan.threads * list + splits_of(positions) * 8);
 }
 
-// One wave: scores of all positions first, then each query head's choice.
+void take_lists(const Context& context, const AttentionPlan& plan, AttentionTile& tile) {
+  const int64_t vectors = tile.rows * plan.args->q_heads, lists = plan.threads * vectors;
+  Shortlists& l = tile.lists;
+  l.room = list_room(plan, tile.end());
+  l.count = context.scratch.take<int32_t>(lists);
+  l.bound = context.scratch.take<float>(lists);
+  l.score = context.scratch.take<float>(lists * (l.room + kListSlack));
+  l.position = context.scratch.take<int32_t>(lists * (l.room + kListSlack));
+  l.splits = context.scratch.take<float>(vectors * splits_of(tile.end()) * 2);
+  std::fill_n(l.count, lists, 0);
+  std::fill_n(l.bound, lists, -std::numeric_limits<float>::infinity());
+}
+
+// One wave: all scores first, then each query head's choice.
 void attend_selected(const AttentionSet& set, const Context& context, const AttentionPlan& plan,
                      std::span<AttentionTile> tiles) {
   Arena::Scope scope(context.scratch);
   const Tasks tasks(context, plan, tiles);
   TaskSize size = tasks.size();
   for (AttentionTile& tile : tiles) {
-    take_board(context, plan, tile);
-    size.board_positions = std::max(size.board_positions, tile.board.stride);
+    take_lists(context, plan, tile);
+    size.listed = std::max(size.listed, plan.threads * tile.lists.room);
   }
   const ThreadScratch scratch(set, context, plan, size);
   run_tasks(context, plan, tasks, tasks.count(), [&](int64_t i, int thread) {
-    timed(plan, &AttentionTimes::split_ns, [&] { set.score(plan, tasks[i], scratch.of(thread)); });
+    timed(plan, &AttentionTimes::split_ns, [&] { set.score(plan, tasks[i], thread, scratch.of(thread)); });
   });
   const int64_t v_heads = plan.args->v.shape.heads;
   run_tasks(context, plan, tasks, std::ssize(tiles) * v_heads, [&](int64_t i, int thread) {
@@ -254,9 +266,9 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
   };
   for (const SeqSlice& seq : args.seqs) {
     for (int64_t row = dense_rows(args, seq); row < seq.rows;) {
-      const int64_t row_bytes = board_floats(plan, seq.position + seq.rows) * int64_t{sizeof(float)};
-      const int64_t rows = std::min(seq.rows - row, std::clamp<int64_t>(kBoardBytes / row_bytes, 1, kMaxTileRows));
-      if (bytes + rows * row_bytes > kBoardBytes) flush();
+      const int64_t row_bytes = list_bytes(plan, seq.position + seq.rows);
+      const int64_t rows = std::min(seq.rows - row, std::clamp<int64_t>(kListBytes / row_bytes, 1, kMaxTileRows));
+      if (bytes + rows * row_bytes > kListBytes) flush();
       tiles[count++] = make_tile(seq, row, rows);
       bytes += rows * row_bytes;
       row += rows;
@@ -268,7 +280,7 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
 }  // namespace
 
 void run_attention(const AttentionSet& set, const Context& context, const AttentionArgs& args) {
-  const AttentionPlan plan = make_plan(args);
+  const AttentionPlan plan = make_plan(context, args);
   for (const SeqSlice& seq : args.seqs) check_slice(plan, seq);
   attend(set, context, plan);
   if (args.v_top > 0) attend_selected(set, context, plan);

@@ -26,16 +26,21 @@ inline constexpr int kAttentionSplit = 512;
 struct AttentionPlan {
   const AttentionArgs* args = nullptr;
   KvLayout k, v;
+  int threads = 0;
   int units = 0, q_heads = 0, k_heads = 0, v_heads = 0;  // heads: of one unit
 };
 
-// Selective V, for every vector of a tile; stride: positions, a multiple of kAttentionSplit.
-struct ScoreBoard {
-  int64_t stride = 0;
-  float* scores = nullptr;  // [vectors][stride]
-  float* maxima = nullptr;  // [vectors][stride / 4]: [64 positions][16]: of positions 64 g + i + {0, 16, 32, 48}
-  float* splits = nullptr;  // [vectors][stride / kAttentionSplit][2]: the largest score m and sum of exp(s - m)
+// Selective V, for every vector of a tile: what each thread met of its largest scores (attention_select.h), and the
+// weights of all.
+struct Shortlists {
+  int64_t room = 0;             // of one list
+  int32_t* count = nullptr;     // [threads][vectors]
+  float* bound = nullptr;       // likewise: smaller scores are not among the largest
+  float* score = nullptr;       // [threads][vectors][room + kListSlack]
+  int32_t* position = nullptr;  // likewise
+  float* splits = nullptr;      // [vectors][splits of the context][2]: a reference m and the sum of 2^(s - m)
 };
+inline constexpr int64_t kListSlack = 16;  // vectors may be written at the end
 
 struct AttentionTile {
   const PageId* pages = nullptr;
@@ -43,7 +48,7 @@ struct AttentionTile {
   int64_t position = 0;       // of `row` in its sequence
   int tasks_left = 0;
   float* partial = nullptr;  // [splits]: m [vectors], l [vectors], o [vectors][padded v dim]; null: no task has a part
-  ScoreBoard board;          // of the context only
+  Shortlists lists;          // of a tile with selective V only
 
   int64_t end() const { return position + rows; }
 };
@@ -56,8 +61,8 @@ struct AttentionTask {
 };
 
 struct TaskSize {
-  int64_t vectors = 0;          // that a task may have
-  int64_t board_positions = 0;  // of the longest context with a ScoreBoard
+  int64_t vectors = 0;  // that a task may have
+  int64_t listed = 0;   // scores that the lists of a vector may hold together
 };
 
 // What an ISA supplies. scratch: 64-byte aligned, scratch_bytes(plan, the largest size of all tasks).
@@ -65,7 +70,7 @@ struct AttentionSet {
   int64_t (*scratch_bytes)(const AttentionPlan& plan, const TaskSize& size);
   void (*attend)(const AttentionPlan& plan, const AttentionTask& task, std::byte* scratch);
   void (*merge)(const AttentionPlan& plan, const AttentionTile& tile, std::byte* scratch);
-  void (*score)(const AttentionPlan& plan, const AttentionTask& task, std::byte* scratch);
+  void (*score)(const AttentionPlan& plan, const AttentionTask& task, int thread, std::byte* scratch);
   void (*select)(const AttentionPlan& plan, const AttentionTile& tile, int v_head, std::byte* scratch);
 };
 

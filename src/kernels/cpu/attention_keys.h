@@ -1,6 +1,6 @@
-// Scores: s[m][t] = scale * dot(q[m], K[t]) of query vectors against strips of K. A strip is as many tokens of one
-// block of kv_layout.h as a register tile takes in. Every score is one chain of operations along dim, so its bits
-// depend on q[m] and K[t] alone.
+// Scores: s[m][t] = dot(q[m], K[t]) of query vectors against strips of K. A strip is as many tokens of one block of
+// kv_layout.h as a register tile takes in. Every score is one chain of operations along dim, so its bits depend on q[m]
+// and K[t] alone.
 #pragma once
 
 #include "kernels/attention_plan.h"
@@ -106,19 +106,22 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
   }
 }
 
-// Vectors against strips of one head. s: a row of s_stride floats per vector, at the run's start; a strip's scores go
-// to s[m][first ...], strips in order, so that lanes beyond a page's end are overwritten by the next page's.
+// Vectors against one head of a strip.
 struct ScoreTile {
   const std::byte* q;
   int64_t q_stride;
-  const Strip *strip, *strip_end;
   int64_t head_offset;  // bytes
   int64_t step_bytes, scale_step_bytes;
-  float* s;
-  int64_t s_stride;
   int64_t dim;  // padded
-  float scale;
 };
+
+// Strips that a tile of vectors is multiplied with before their scores are taken in.
+inline constexpr int kStrips = 2;
+
+// Tiles of many rows compute so long on each line of keys that the processor's own prefetchers fall behind; with few
+// rows, where memory decides, they do better alone.
+inline constexpr int kFarRows = kLanes == 16 ? 6 : 4;
+inline constexpr int64_t kFarBytes = 16384;
 
 // Dot products of one strip: acc[m][c].
 struct DotBf16 {
@@ -130,6 +133,10 @@ struct DotBf16 {
       I32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
+      if constexpr (M >= kFarRows) {
+        SIGMA_UNROLL
+        for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
+      }
       SIGMA_UNROLL
       for (int m = 0; m < M; ++m) {
         const I32 q = set_raw(t.q + m * t.q_stride + p * 4);
@@ -181,6 +188,14 @@ struct DotQ8 {
         I32 k[N];
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
+        if constexpr (M >= kFarRows) {
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
+        }
+        if constexpr (M >= kFarRows) {
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
+        }
         SIGMA_UNROLL
         for (int m = 0; m < M; ++m) {
           const I32 q = set_raw(t.q + m * t.q_stride + b * kQuantBlock + i * 4);
@@ -191,6 +206,7 @@ struct DotQ8 {
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) {
         const F32 k_scale = load_f16(reinterpret_cast<const f16*>(scales) + c * kLanes);
+        if constexpr (M >= kFarRows) prefetch_far(scales + c * kLanes * 2 + kFarBytes);
         SIGMA_UNROLL
         for (int m = 0; m < M; ++m) {
           const F32 q_scale = set(reinterpret_cast<const float*>(t.q + m * t.q_stride + t.dim)[b]);
@@ -201,10 +217,10 @@ struct DotQ8 {
   }
 };
 
+// s: [strips][M][N * kLanes].
 template <class Dot, int N, int M>
-inline void score_strips(const ScoreTile& t) {
-  const F32 scale = set(t.scale);
-  for (const Strip* strip = t.strip; strip < t.strip_end; ++strip) {
+inline void score_strips(const ScoreTile& t, const Strip* strip, const Strip* end, float* s) {
+  for (; strip < end; ++strip, s += M * N * kLanes) {
     F32 acc[M][N];
     SIGMA_UNROLL
     for (int m = 0; m < M; ++m) {
@@ -215,68 +231,69 @@ inline void score_strips(const ScoreTile& t) {
     SIGMA_UNROLL
     for (int m = 0; m < M; ++m) {
       SIGMA_UNROLL
-      for (int c = 0; c < N; ++c) store(t.s + m * t.s_stride + strip->first + c * kLanes, acc[m][c] * scale);
+      for (int c = 0; c < N; ++c) store(s + (m * N + c) * kLanes, acc[m][c]);
     }
   }
 }
 
 // As many rows as `rows` says.
 template <class Dot, int N, int M = 1>
-inline void score_rows(int rows, const ScoreTile& t) {
+inline void score_rows(int rows, const ScoreTile& t, const Strip* strip, const Strip* end, float* s) {
   if constexpr (M < Dot::kRows) {
-    if (rows > M) return score_rows<Dot, N, M + 1>(rows, t);
+    if (rows > M) return score_rows<Dot, N, M + 1>(rows, t, strip, end, s);
   }
-  score_strips<Dot, N, M>(t);
+  score_strips<Dot, N, M>(t, strip, end, s);
 }
 
-// `count` vectors, cut into as few and as equal tiles as can be; each strip is read by all of them before the next.
-template <class Dot, int N>
-inline void score_vectors(int64_t count, const ScoreTile& all) {
+// `count` vectors, cut into as few and as equal tiles as can be; strips are read by all of them before the next.
+template <class Dot, int N, class Take>
+inline void score_vectors(int64_t count, const ScoreTile& all, const Strips& strips, const Take& take) {
+  alignas(64) float s[kStrips * Dot::kRows * N * kLanes];
   const int64_t tiles = (count + Dot::kRows - 1) / Dot::kRows;
-  if (tiles == 1) return score_rows<Dot, N>(static_cast<int>(count), all);
-  for (const Strip* strip = all.strip; strip < all.strip_end; ++strip)
+  const Strip* const strips_end = strips.strip + strips.count;
+  for (const Strip* strip = strips.strip; strip < strips_end; strip += kStrips) {
+    const Strip* const end = strip + kStrips < strips_end ? strip + kStrips : strips_end;
     for (int64_t tile = 0; tile < tiles; ++tile) {
-      const int64_t first = tile * count / tiles, end = (tile + 1) * count / tiles;
+      const int64_t first = tile * count / tiles, rows = (tile + 1) * count / tiles - first;
       ScoreTile t = all;
-      t.strip = strip;
-      t.strip_end = strip + 1;
       t.q += first * t.q_stride;
-      t.s += first * t.s_stride;
-      score_rows<Dot, N>(static_cast<int>(end - first), t);
+      score_rows<Dot, N>(static_cast<int>(rows), t, strip, end, s);
+      const float* scores = s;
+      for (const Strip* one = strip; one < end; ++one, scores += rows * N * kLanes)
+        take(first, rows, one->first, scores);
     }
+  }
 }
 
-template <class Dot>
-inline void score_vectors(int columns, int64_t count, const ScoreTile& all) {
+template <class Dot, class Take>
+inline void score_vectors(int columns, int64_t count, const ScoreTile& all, const Strips& strips, const Take& take) {
   if (columns == kScoreColumns)
-    score_vectors<Dot, kScoreColumns>(count, all);
+    score_vectors<Dot, kScoreColumns>(count, all, strips, take);
   else
-    score_vectors<Dot, 1>(count, all);
+    score_vectors<Dot, 1>(count, all, strips, take);
 }
 
-// Scores of vectors [first, first + count) of `queries` against all strips of one head; s: see ScoreTile.
+// Vectors [first, first + count) of `queries` against all strips of one head: take(i, n, the strip's first lane,
+// scores) for vectors [first + i, first + i + n), a strip's scores of each after those of the one before; strips in
+// order.
+template <class Take>
 inline void score(const Queries& queries, int64_t first, int64_t count, const Strips& strips, int64_t head_offset,
-                  const KvLayout& layout, float scale, float* s, int64_t s_stride) {
+                  const KvLayout& layout, const Take& take) {
   const ScoreTile t{.q = queries.data + first * queries.stride,
                     .q_stride = queries.stride,
-                    .strip = strips.strip,
-                    .strip_end = strips.strip + strips.count,
                     .head_offset = head_offset,
                     .step_bytes = layout.key_step,
                     .scale_step_bytes = layout.key_block * 2,
-                    .s = s,
-                    .s_stride = s_stride,
-                    .dim = layout.padded_dim,
-                    .scale = scale};
+                    .dim = layout.padded_dim};
   switch (layout.format) {
     case Format::bf16:
-      return score_vectors<DotBf16>(strip_columns(layout), count, t);
+      return score_vectors<DotBf16>(strip_columns(layout), count, t, strips, take);
     case Format::f16:
-      return score_vectors<DotF32<f16>>(strip_columns(layout), count, t);
+      return score_vectors<DotF32<f16>>(strip_columns(layout), count, t, strips, take);
     case Format::q8_0:
-      return score_vectors<DotQ8>(strip_columns(layout), count, t);
+      return score_vectors<DotQ8>(strip_columns(layout), count, t, strips, take);
     default:
-      return score_vectors<DotF32<float>>(strip_columns(layout), count, t);
+      return score_vectors<DotF32<float>>(strip_columns(layout), count, t, strips, take);
   }
 }
 

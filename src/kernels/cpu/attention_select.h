@@ -1,20 +1,20 @@
-// Selective V: the v_top largest scores of a vector, without a sort of all of them. A lower bound of the v_top-th
-// largest score comes from maxima of groups of positions (each group at or above the bound has such a score); only 64s
-// of positions with a maximum at or above it are looked into; the exact choice is made among the few found.
+// Selective V: the v_top largest scores of a vector, without all scores being kept or sorted. Each thread keeps, for
+// each vector, a list of the scores it met that may be among them: those that reach a bound. Once the list is full its
+// v_top largest stay and the last of those is the new bound, so that few scores are looked at twice; the best of the
+// threads' lists are the choice, which is exact.
 #pragma once
 
-#include "kernels/cpu/attention_keys.h"
+#include "kernels/cpu/attention_tile.h"
 
 namespace sigma::SIGMA_ISA {
 
-// Chosen positions in order, with their scores.
-struct Choice {
-  int32_t* position;
+// Scores and their positions. Both arrays have room for kLanes more than a list's room.
+struct List {
   float* score;
+  int32_t* position;
   int64_t count;
 };
 
-inline constexpr int kMaximaLanes = 16;  // see ScoreBoard
 inline constexpr float kLowest = -3.4028235e38f;
 
 inline int64_t count_ge(const float* x, int64_t n, float bound) {  // n: a multiple of kLanes
@@ -24,21 +24,10 @@ inline int64_t count_ge(const float* x, int64_t n, float bound) {  // n: a multi
   return count;
 }
 
-// Maxima over `fold` 64s each, [ceil(groups / fold)][16]: values below kLowest where there is nothing.
-inline int64_t fold_maxima(float* out, const float* maxima, int64_t groups, int64_t fold) {
-  int64_t n = 0;
-  for (int64_t g = 0; g < groups; g += fold, n += kMaximaLanes)
-    for (int i = 0; i < kMaximaLanes; i += kLanes) {
-      F32 largest = load(maxima + g * kMaximaLanes + i);
-      for (int64_t j = g + 1; j < g + fold && j < groups; ++j)
-        largest = max(largest, load(maxima + j * kMaximaLanes + i));
-      store(out + n + i, largest);
-    }
-  return n;
-}
-
-// A bound that at least k of x[0, n) reach, and not many more; -inf when no finite one is found.
-inline float lower_bound_of_top(const float* x, int64_t n, int64_t k) {
+// A bound that at least k of x[0, n) reach, and seldom many more; -inf when no finite one is found. x is writable up to
+// a multiple of kLanes.
+inline float lower_bound_of_top(float* x, int64_t n, int64_t k) {
+  for (; n % kLanes != 0; ++n) x[n] = kMinusInf;
   F32 low_lanes = set(-kLowest), high_lanes = set(kLowest);
   for (int64_t i = 0; i < n; i += kLanes) {
     const F32 v = load(x + i);
@@ -65,33 +54,14 @@ inline float lower_bound_of_top(const float* x, int64_t n, int64_t k) {
   return low;
 }
 
-// Positions of [0, n) with scores of at least `bound`. scores is readable up to a multiple of 64 and -inf beyond n.
-inline void find_candidates(Choice& found, const float* scores, const float* maxima, int64_t n, float bound) {
-  const F32 b = set(bound);
-  int64_t count = 0;
-  for (int64_t g = 0; g * 64 < n; ++g) {
-    uint32_t any = 0;
-    for (int i = 0; i < kMaximaLanes; i += kLanes) any |= lanes_ge(load(maxima + g * kMaximaLanes + i), b);
-    if (any == 0) continue;
-    for (int64_t t = g * 64; t < g * 64 + 64; t += kLanes)
-      for (uint32_t lanes = lanes_ge(load(scores + t), b); lanes != 0; lanes &= lanes - 1) {
-        const int64_t position = t + __builtin_ctz(lanes);
-        if (position >= n) break;
-        found.position[count] = static_cast<int32_t>(position);
-        found.score[count++] = scores[position];
-      }
-  }
-  found.count = count;
-}
-
 // The k-th largest of x[0, n), none of which is NaN: the largest float that at least k of them reach, bit by bit of its
 // order-preserving integer key. x is writable up to a multiple of kLanes.
 inline float kth_largest(float* x, int64_t n, int64_t k) {
   int64_t padded = n;
-  for (; padded % kLanes != 0; ++padded) x[padded] = -__builtin_inff();
+  for (; padded % kLanes != 0; ++padded) x[padded] = kMinusInf;
   const int64_t surplus = padded - n;  // -inf each
   uint32_t key = 0;
-  float value = -__builtin_inff();
+  float value = kMinusInf;
   for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
     const uint32_t tried = key | bit;
     const uint32_t bits = (tried >> 31) != 0 ? tried ^ 0x80000000u : ~tried;
@@ -99,7 +69,7 @@ inline float kth_largest(float* x, int64_t n, int64_t k) {
     __builtin_memcpy(&bound, &bits, sizeof bound);
     // A key whose float is NaN: below -inf every x reaches it, above inf none does.
     const bool below = (tried >> 31) == 0 && bound != bound;
-    const int64_t reached = below ? n : count_ge(x, padded, bound) - (bound == -__builtin_inff() ? surplus : 0);
+    const int64_t reached = below ? n : count_ge(x, padded, bound) - (bound == kMinusInf ? surplus : 0);
     if (reached < k) continue;
     key = tried;
     if (!below) value = bound;
@@ -107,28 +77,93 @@ inline float kth_largest(float* x, int64_t n, int64_t k) {
   return value;
 }
 
-// The k best of scores[0, n), k < n, ties to the lower position. folded: room for 16 * 64 + stride / 4 floats.
-inline void choose(Choice& choice, const float* scores, const float* maxima, int64_t n, int64_t k, float* folded) {
-  const int64_t groups = (n + 63) / 64;
-  float bound = -__builtin_inff();
-  if (groups * kMaximaLanes >= 2 * k) {
-    int64_t fold = 1;
-    while (groups / (2 * fold) * kMaximaLanes >= 4 * k) fold *= 2;
-    bound = lower_bound_of_top(folded, fold_maxima(folded, maxima, groups, fold), k);
+inline int64_t run_end(const int32_t* position, int64_t begin, int64_t end) {
+  int64_t i = begin + 1;
+  while (i < end && position[i] > position[i - 1]) ++i;
+  return i < end ? i : end;
+}
+
+// Into ascending positions, of a list of few ascending runs: merges pairs of runs until there is one. spare: as long.
+inline void sort_by_position(List& list, List spare) {
+  while (run_end(list.position, 0, list.count) < list.count) {
+    for (int64_t begin = 0; begin < list.count;) {
+      const int64_t middle = run_end(list.position, begin, list.count),
+                    end = run_end(list.position, middle, list.count);
+      int64_t i = begin, j = middle;
+      for (int64_t out = begin; out < end; ++out) {
+        const bool second = i == middle || (j < end && list.position[j] < list.position[i]);
+        const int64_t from = second ? j : i;
+        spare.score[out] = list.score[from];
+        spare.position[out] = list.position[from];
+        j += second;
+        i += !second;
+      }
+      begin = end;
+    }
+    for (int64_t i = 0; i < list.count; ++i) list.score[i] = spare.score[i];
+    for (int64_t i = 0; i < list.count; ++i) list.position[i] = spare.position[i];
   }
-  find_candidates(choice, scores, maxima, n, bound);
-  if (choice.count <= k) return;
-  const float last = kth_largest(choice.score, choice.count, k);
-  int64_t ties = k;
-  for (int64_t i = 0; i < choice.count; ++i) ties -= choice.score[i] > last;
-  int64_t kept = 0;
-  for (int64_t i = 0; i < choice.count; ++i) {
-    const float s = choice.score[i];
-    if (s < last || (s == last && ties-- <= 0)) continue;
-    choice.position[kept] = choice.position[i];
-    choice.score[kept++] = s;
+}
+
+// Appends what reaches the bound to `out`, which may be `list` with a count of its own.
+inline void append_reaching(List& out, const List& list, float bound) {
+  for (int64_t i = 0; i < list.count; i += kLanes) {
+    const F32 s = load(list.score + i), positions = as_f32(load(list.position + i));
+    uint32_t lanes = lanes_ge(s, set(bound));
+    if (list.count - i < kLanes) lanes &= (1u << (list.count - i)) - 1;
+    store_lanes(out.score + out.count, s, lanes);
+    store_lanes(reinterpret_cast<float*>(out.position + out.count), positions, lanes);
+    out.count += __builtin_popcount(lanes);
   }
-  choice.count = kept;
+}
+inline void keep_reaching(List& list, float bound) {
+  List kept{list.score, list.position, 0};
+  append_reaching(kept, list, bound);
+  list.count = kept.count;
+}
+
+// Keeps the k largest, ties to the lower position, in order of position.
+inline void keep_largest(List& list, const List& spare, int64_t k) {
+  if (list.count > k) keep_reaching(list, lower_bound_of_top(list.score, list.count, k));
+  float last = kMinusInf;
+  if (list.count > k) {
+    last = kth_largest(list.score, list.count, k);
+    keep_reaching(list, last);
+  }
+  sort_by_position(list, spare);
+  if (list.count <= k) return;
+  int64_t kept = 0, surplus = list.count - k;
+  for (int64_t i = list.count - 1; surplus > 0; --i) {  // the last of the ties go
+    if (list.score[i] != last) continue;
+    list.score[i] = __builtin_nanf("");
+    --surplus;
+  }
+  for (int64_t i = 0; i < list.count; ++i) {
+    if (list.score[i] != list.score[i]) continue;
+    list.score[kept] = list.score[i];
+    list.position[kept++] = list.position[i];
+  }
+  list.count = kept;
+}
+
+// Drops most of what is not among the k largest. Returns a bound for further scores: those below it are not either.
+inline float shorten(List& list, const List& spare, int64_t k) {
+  if (list.count < k) return kMinusInf;
+  const float bound = lower_bound_of_top(list.score, list.count, k);
+  keep_reaching(list, bound);
+  if (list.count <= k + k / 4 + 16) return bound;
+  keep_largest(list, spare, k);  // ties, or scores that are not finite
+  float last = list.score[0];
+  for (int64_t i = 1; i < list.count; ++i) last = list.score[i] < last ? list.score[i] : last;
+  return last;
+}
+
+// Adds the chosen lanes of the scores of positions [first, first + kLanes).
+inline void append(List& list, F32 scores, int32_t first, uint32_t lanes) {
+  alignas(64) static constexpr int32_t kIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  store_lanes(list.score + list.count, scores, lanes);
+  store_lanes(reinterpret_cast<float*>(list.position + list.count), as_f32(load(kIndex) + set(first)), lanes);
+  list.count += __builtin_popcount(lanes);
 }
 
 }  // namespace sigma::SIGMA_ISA

@@ -6,9 +6,11 @@
 
 namespace sigma::SIGMA_ISA {
 
-// Vectors whose scores of a block are held at once, between the dot products and the softmax.
-inline constexpr int kScoreGroup = 12;
-// Rows of the score buffer: room for the lanes that columns write before and after a block.
+// Positions whose scores of one vector are taken in together. Where strips are such groups, their scores stay in the
+// first cache; else (pages of other sizes) a block's scores of some vectors are laid out first.
+inline constexpr int kGroup = kScoreColumns * kLanes;
+inline constexpr int kBufferedVectors = 12;
+// Rows of that buffer: room for the lanes that strips write before and after a block.
 inline constexpr int kScorePad = 16;
 inline constexpr int64_t kScoreStride = kAttentionBlock + 3 * kScorePad;
 // Steps of V staged at once.
@@ -16,19 +18,25 @@ inline constexpr int64_t kStageSteps = 32;
 
 inline constexpr float kMinusInf = -__builtin_inff();
 
-// The softmax so far of some vectors: the largest score, the sum of exp(s - m), the sum of exp(s - m) V.
+// The softmax so far of some vectors: a reference m, the sum of 2^(s - m), the sum of 2^(s - m) V. Scores are in units
+// of ln 2 here: scale log2(e) dot(q, K). The reference need not be the largest score, only near enough for 2^(s - m) to
+// be a float: it is the largest of the first group of positions, and of a later one where that exceeds it by kHeadroom.
 struct Softmax {
   float *m = nullptr, *l = nullptr;  // [vectors]
   float* o = nullptr;                // [vectors][padded v dim]
 };
+inline constexpr float kHeadroom = 20.0f;
+inline constexpr float kLog2E = 1.44269504088896341f;
 
 // One thread's memory for a task. base null: only measures.
 struct Workspace {
   Queries queries;       // of all of the task's vectors
   Softmax split, whole;  // likewise: of the current split, of all before it
   std::byte* p;          // likewise: [vectors][p_stride], of a block
-  float* factor;         // [vectors]
-  float* scores;         // [kScoreGroup][kScoreStride]
+  float* factor;         // [vectors]: what the block made of the weights before it
+  float* sums;           // [vectors][kLanes]: of the split's weights
+  int32_t* seen;         // [vectors]: positions of the block that the vector sees
+  float* scores;         // [kBufferedVectors][kScoreStride]
   float* staged;         // [kStageSteps][padded v dim]
   std::byte* zeros;      // a V row of zeros
   float* expanded;       // see attention_expand.h
@@ -51,7 +59,9 @@ struct Workspace {
     queries.data = take(vectors * queries.stride);
     for (Softmax* softmax : {&split, &whole})
       *softmax = {take_floats(vectors), take_floats(vectors), take_floats(vectors * v_dim)};
-    scores = take_floats(kScoreGroup * kScoreStride);
+    sums = take_floats(vectors * kLanes);
+    seen = reinterpret_cast<int32_t*>(take_floats(vectors));
+    scores = take_floats(kBufferedVectors * kScoreStride);
     p_stride = plan.v.format == Format::bf16 ? kAttentionBlock * 2 : kAttentionBlock * 4;
     p = take(vectors * p_stride);
     factor = take_floats(vectors);
@@ -65,9 +75,9 @@ struct Workspace {
   }
 };
 
-inline float exp_of(float x) {
+inline float exp2_of(float x) {
   float lanes[kLanes];
-  store(lanes, exp_negative(set(x)));
+  store(lanes, exp2(set(x)));
   return lanes[0];
 }
 
@@ -95,12 +105,35 @@ struct UnitBlock {
   int64_t begin, count;
 };
 
-// Calls use(vector, vectors, scores) for groups of the unit's vectors, counted from the task's first, with their scores
-// of the block, kScoreStride floats from one to the next.
-template <class F>
+// The first n of 2 * kLanes scores, -inf for the others.
+inline void see(F32& a, F32& b, int n) {
+  float lanes[kGroup];
+  store(lanes, a);
+  store(lanes + kLanes, b);
+  for (int i = n; i < kGroup; ++i) lanes[i] = kMinusInf;
+  a = load(lanes);
+  b = load(lanes + kLanes);
+}
+
+// Scores of one group of positions from `first` of a block on: of vectors [vector, vector + n), counted from the task's
+// first, one vector's `stride` floats after those of the one before.
+struct ScoreGroup {
+  int64_t vector, n;
+  int64_t first;
+  const float* s;
+  int64_t stride;
+};
+
+// Calls take(ScoreGroup) for the unit's vectors and the groups of the block, a vector's groups in order. Scores are
+// those of dot products alone; work.seen tells how many positions each vector sees.
+template <class Take>
 inline void for_scores(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
-                       const Strips& strips, const UnitBlock& block, const F& use) {
+                       const Strips& strips, const UnitBlock& block, const Take& take) {
   const AttentionArgs& args = *plan.args;
+  for (int64_t i = 0; i < tile.rows * plan.q_heads; ++i)
+    work.seen[block.first + i] = visible(tile, i % tile.rows, block.begin, block.count);
+  const bool strips_are_groups = strip_columns(plan.k) == kScoreColumns && plan.k.page_tokens % kGroup == 0;
+  const int width = strip_columns(plan.k) * kLanes;
   const int64_t vectors = tile.rows * plan.q_heads / plan.k_heads;
   for (int j = 0; j < plan.k_heads; ++j) {
     int64_t head = (block.unit * plan.k_heads + j) * plan.k.head_bytes;
@@ -113,45 +146,87 @@ inline void for_scores(const AttentionPlan& plan, const AttentionTile& tile, con
       layout = expanded_layout(plan.k, args.q_dim);
       head = 0;
     }
-    for (int64_t i = 0; i < vectors; i += kScoreGroup) {
-      const int64_t n = vectors - i < kScoreGroup ? vectors - i : kScoreGroup;
-      const int64_t vector = block.first + j * vectors + i;
+    const int64_t first_vector = block.first + j * vectors;
+    if (strips_are_groups) {
+      score(work.queries, first_vector, vectors, *keys, head, layout,
+            [&](int64_t i, int64_t n, int64_t first, const float* s) {
+              take(ScoreGroup{.vector = first_vector + i, .n = n, .first = first, .s = s, .stride = kGroup});
+            });
+      continue;
+    }
+    for (int64_t v = 0; v < vectors; v += kBufferedVectors) {
+      const int64_t n = vectors - v < kBufferedVectors ? vectors - v : kBufferedVectors;
       float* scores = work.scores + kScorePad;
-      score(work.queries, vector, n, *keys, head, layout, args.scale, scores, kScoreStride);
-      use(vector, n, scores);
+      // Strips in order, so that lanes beyond a page's end are overwritten by the next page's.
+      score(work.queries, first_vector + v, n, *keys, head, layout,
+            [&](int64_t i, int64_t rows, int64_t first, const float* s) {
+              for (float* out = scores + i * kScoreStride + first; rows > 0; --rows, out += kScoreStride)
+                for (int c = 0; c < width; c += kLanes, s += kLanes) store(out + c, load(s));
+            });
+      for (int64_t first = 0; first < block.count; first += kGroup)
+        take(ScoreGroup{
+            .vector = first_vector + v, .n = n, .first = first, .s = scores + first, .stride = kScoreStride});
     }
   }
 }
 
-// One step of the online softmax of one vector. s: n scores, writable up to a multiple of 32. p: exp(s - m) as the
-// values' tiles take it; l sums what p holds. Returns exp(old m - new m).
-inline float soften(bool pairs, float* s, int n, std::byte* p, float& m, float& l) {
-  const int padded = (n + 31) / 32 * 32;
-  for (int i = n; i < padded; ++i) s[i] = kMinusInf;
-  F32 largest = load(s);
-  for (int i = kLanes; i < padded; i += kLanes) largest = max(largest, load(s + i));
-  const float block_m = max_of(largest), old_m = m;
-  m = block_m > old_m ? block_m : old_m;
-  const F32 bias = set(m);
-  F32 sum_lanes = zero_f32();
+// Stores the weights of a group as the values' tiles take them. (They are summed up as they are before rounding: then
+// each one's share is off by its own rounding alone.)
+inline void store_weights(bool pairs, std::byte* p, F32 a, F32 b) {
   if (pairs) {
-    const I32 one = set(0x3f803f80);
-    for (int i = 0; i < padded; i += 2 * kLanes) {
-      std::byte* out = p + i * 2;
-      store_bf16_fast(reinterpret_cast<bf16*>(out), exp_negative(load(s + i) - bias),
-                      exp_negative(load(s + i + kLanes) - bias));
-      sum_lanes = dot_bf16(sum_lanes, load_raw(out), one);
-    }
+    store_bf16_fast(reinterpret_cast<bf16*>(p), a, b);
   } else {
-    for (int i = 0; i < padded; i += kLanes) {
-      const F32 v = exp_negative(load(s + i) - bias);
-      store(reinterpret_cast<float*>(p) + i, v);
-      sum_lanes = sum_lanes + v;
-    }
+    store(reinterpret_cast<float*>(p), a);
+    store(reinterpret_cast<float*>(p) + kLanes, b);
   }
-  const float factor = exp_of(old_m - m);
-  l = l * factor + sum(sum_lanes);
+}
+
+// Makes the largest of the scores a, b the vector's reference. Returns what the weights so far are to be multiplied by;
+// those summed up are.
+[[gnu::noinline]] inline float raise_reference(const Workspace& work, int64_t vector, F32 a, F32 b) {
+  const float m = max_of(max(a, b)), factor = exp2_of(work.split.m[vector] - m);
+  float* sums = work.sums + vector * kLanes;
+  store(sums, load(sums) * set(factor));
+  work.split.m[vector] = m;
   return factor;
+}
+
+inline bool exceeds_reference(F32 a, F32 b, F32 m) { return lanes_ge(max(a, b) - m, set(kHeadroom)) != 0; }
+
+// Multiplies the weights of groups [0, end) of a block.
+[[gnu::noinline]] inline void rescale_weights(bool pairs, std::byte* p, int64_t end, float factor) {
+  for (int64_t i = 0; i < end; i += kGroup, p += kGroup * (pairs ? 2 : 4)) {
+    const auto* half = reinterpret_cast<const bf16*>(p);
+    const auto* whole = reinterpret_cast<const float*>(p);
+    const F32 a = pairs ? load_bf16(half) : load(whole), b = pairs ? load_bf16(half + kLanes) : load(whole + kLanes);
+    store_weights(pairs, p, a * set(factor), b * set(factor));
+  }
+}
+
+// The weights 2^(s - m) of a group, as the values' tiles take them; s = scale times the scores.
+inline void weigh_group(const Workspace& work, bool pairs, float scale, const ScoreGroup& group) {
+  const int64_t p_stride = work.p_stride, offset = group.first * (pairs ? 2 : 4);
+  const float* s = group.s;
+  const float* references = work.split.m + group.vector;
+  const int32_t* seen = work.seen + group.vector;
+  std::byte* p = work.p + group.vector * p_stride;
+  float* sums = work.sums + group.vector * kLanes;
+  for (int64_t i = 0; i < group.n; ++i, s += group.stride, p += p_stride, sums += kLanes) {
+    const int64_t left = seen[i] - group.first;
+    if (left <= 0) continue;
+    F32 a = load(s) * set(scale), b = load(s + kLanes) * set(scale), m = set(references[i]);
+    if (left < kGroup) see(a, b, static_cast<int>(left));
+    if (exceeds_reference(a, b, m)) [[unlikely]] {
+      const float factor = raise_reference(work, group.vector + i, a, b);
+      work.factor[group.vector + i] *= factor;
+      rescale_weights(pairs, p, group.first, factor);
+      m = set(references[i]);
+    }
+    a = exp2(a - m);
+    b = exp2(b - m);
+    store_weights(pairs, p + offset, a, b);
+    store(sums, load(sums) + a + b);
+  }
 }
 
 // Adds one vector's steps [begin, end) of a block straight from the rows; tokens, if odd: so many tokens the vector
@@ -213,19 +288,13 @@ inline void add_steps(const AttentionPlan& plan, const AttentionTile& tile, cons
   }
 }
 
-// Scores of one unit's vectors over a block, and what they make of the softmax so far: p, the factors, m and l.
+// The weights of one unit's vectors over a block.
 inline void weigh_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
                         const Strips& strips, const UnitBlock& block) {
-  for_scores(plan, tile, work, strips, block, [&](int64_t vector, int64_t n, float* scores) {
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t v = vector + i;
-      const int seen = visible(tile, v % tile.rows, block.begin, block.count);
-      work.factor[v] = 1.0f;
-      if (seen > 0)
-        work.factor[v] = soften(plan.v.format == Format::bf16, scores + i * kScoreStride, seen,
-                                work.p + v * work.p_stride, work.split.m[v], work.split.l[v]);
-    }
-  });
+  const bool pairs = plan.v.format == Format::bf16;
+  const float scale = plan.args->scale * kLog2E;
+  for (int64_t i = 0; i < tile.rows * plan.q_heads; ++i) work.factor[block.first + i] = 1.0f;
+  for_scores(plan, tile, work, strips, block, [&](const ScoreGroup& group) { weigh_group(work, pairs, scale, group); });
 }
 
 // The block's sums of values for one unit's vectors. rows: of the block, of head 0.
@@ -251,7 +320,7 @@ inline void add_block(const AttentionPlan& plan, const AttentionTile& tile, cons
 // Folds the next split of one vector into those before it.
 inline void fold(float& all_m, float& all_l, float* all_o, float m, float l, const float* o, int64_t v_dim) {
   const float new_m = m > all_m ? m : all_m;
-  const float a = exp_of(all_m - new_m), b = exp_of(m - new_m);
+  const float a = exp2_of(all_m - new_m), b = exp2_of(m - new_m);
   all_m = new_m;
   all_l = all_l * a + l * b;
   for (int64_t i = 0; i < v_dim; i += kLanes) store(all_o + i, load(all_o + i) * set(a) + load(o + i) * set(b));
@@ -261,6 +330,15 @@ inline void clear(const Softmax& softmax, int64_t vectors, int64_t v_dim) {
   for (int64_t i = 0; i < vectors; ++i) softmax.m[i] = kMinusInf;  // NOLINT(clang-analyzer-core.NullDereference)
   for (int64_t i = 0; i < vectors; ++i) softmax.l[i] = 0.0f;
   for (int64_t i = 0; i < vectors * v_dim; i += kLanes) store(softmax.o + i, zero_f32());
+}
+
+// A split of the task's vectors: its sums of weights are made lane by lane.
+inline void begin_split(const Workspace& work, int64_t vectors, int64_t v_dim) {
+  clear(work.split, vectors, v_dim);
+  for (int64_t i = 0; i < vectors; ++i) store(work.sums + i * kLanes, zero_f32());
+}
+inline void end_split(const Workspace& work, int64_t vectors) {
+  for (int64_t i = 0; i < vectors; ++i) work.split.l[i] = sum(load(work.sums + i * kLanes));
 }
 
 // vector: of the tile.

@@ -15,13 +15,15 @@
 //   abs, sqrt, sum(v), max_of(v)        sums and maxima over lanes, in one fixed order; max, max_of, sum of I32 too
 //   select_lt(a, b, x, y)               lane-wise a < b ? x : y
 //   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
+//   store_lanes(p, v, lanes)            the lanes whose bits are set, side by side; may write kLanes values
 //   store_bf16_fast(p, a, b)            2 * kLanes values to nearest even; subnormals may become 0
 //   set_f16(p)                          one f16, widened, in every lane
 //   unpack_low(a, b), unpack_high(a, b) 16-bit parts of a and b in turn, of the low / high half of each 128 bits
-//   round(v)                            to the nearest even integer; |v| < 2^22
-//   scale_by_power(p, n)                p * 2^n; p about 1, n an integer in [-160, 0]; below 2^-126 may be 0
+//   split_power(x, f)                   n, an integer, and f, |f| <= 1/2, so that n + f = x, for x in [-160, 120]; NaN
+//                                       stays; below, scale_by_power(p, n) is 0
+//   scale_by_power(p, n)                p * 2^n; p about 1, below 2^-126 may be 0
 //   in_order(v)                         v, loaded once and not before an earlier in_order: ascending reads prefetch
-//   prefetch(p)                         the line at p, soon read once
+//   prefetch(p), prefetch_far(p)        the line at p, into the first cache or the one behind it
 //   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
 //   as_i32, as_f32                      the same bits
 //   dot_bf16(acc, a, b)                 acc[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1 of bf16 pairs
@@ -80,11 +82,11 @@ inline F32 exp(F32 x) {
   return select_lt(high, x, set(__builtin_inff()), y);
 }
 
-// e^x for x <= 0, relative error below 2e-7 + |x| 2^-23; exactly 1 at 0 and 0 at -inf; NaN stays NaN.
+// 2^x for x <= 120, relative error below 2e-7; exactly 1 at 0, 0 far below and at -inf; NaN stays NaN.
 // 2^f, |f| <= 1/2, is the minimax polynomial of degree 5 that is 1 at 0.
-inline F32 exp_negative(F32 x) {
-  const F32 t = max(set(-160.0f), x * set(1.44269504088896341f));  // this order lets NaN through
-  const F32 n = round(t), f = t - n;
+inline F32 exp2(F32 x) {
+  F32 f;
+  const F32 n = split_power(x, f);
   F32 p = set(1.326472708e-03f);
   p = fma(p, f, set(9.671512649e-03f));
   p = fma(p, f, set(5.550733744e-02f));

@@ -83,6 +83,9 @@ inline F32 select_lt(F32 a, F32 b, F32 x, F32 y) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y, x);
 }
 inline uint32_t lanes_ge(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
+inline void store_lanes(float* p, F32 v, uint32_t lanes) {
+  _mm512_storeu_ps(p, _mm512_maskz_compress_ps(static_cast<__mmask16>(lanes), v));  // the form to memory is slow
+}
 
 inline I32 to_i32(F32 v) { return (I32)_mm512_cvtps_epi32(v); }
 inline F32 to_f32(I32 v) { return _mm512_cvtepi32_ps((__m512i)v); }
@@ -101,9 +104,13 @@ inline void store_bf16_fast(bf16* p, F32 a, F32 b) { _mm512_storeu_si512(p, (__m
 inline F32 set_f16(const f16* p) { return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(p->bits))); }
 inline I32 unpack_low(I32 a, I32 b) { return (I32)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b); }
 inline I32 unpack_high(I32 a, I32 b) { return (I32)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b); }
-inline F32 round(F32 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+inline F32 split_power(F32 x, F32& f) {
+  f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);  // 0 of infinity
+  return x - f;
+}
 inline F32 scale_by_power(F32 p, F32 n) { return _mm512_scalef_ps(p, n); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+inline void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace sigma::SIGMA_ISA
