@@ -1,15 +1,13 @@
-// HTML to text over gumbo's tree (the only file that includes it). The tree lives in an arena that is dropped whole,
-// and is walked along its parent links: neither the depth of the page nor its size meets the program's stack.
-#include <gumbo.h>
-
+// HTML to text in one pass over its tags. Which element ends where follows the standard's tree construction (13.2.6) as
+// far as text depends on it: elements that end by themselves, end tags of nothing, the scope of tables. What stands
+// between the cells of a table stays where it is. Nothing is held but the open elements.
 #include <algorithm>
 #include <array>
-#include <csetjmp>
-#include <cstring>
-#include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "corpus/extract.h"
+#include "corpus/html_tokens.h"
 #include "corpus/text_util.h"
 
 namespace sigma::corpus {
@@ -17,57 +15,7 @@ namespace sigma::corpus {
 namespace {
 
 constexpr size_t kLargestPage = size_t{32} << 20;
-constexpr int kDeepest = 1000;
-
-// Gives memory from its blocks and takes none back; more than `most` bytes ends the parse.
-class TreeMemory {
- public:
-  explicit TreeMemory(size_t most) : most_(most) {}
-  static void* allocate(void* self, size_t bytes) { return static_cast<TreeMemory*>(self)->take(bytes); }
-  static void release(void*, void*) {}
-  std::jmp_buf& escape() { return escape_; }
-
- private:
-  void* take(size_t bytes) {
-    bytes = (bytes + 15) & ~size_t{15};
-    if (bytes > left_) {
-      const size_t block = std::max(bytes, kBlock);
-      used_ += block;
-      if (used_ > most_) std::longjmp(escape_, 1);  // over gumbo's frames, which are C and own nothing but this memory
-      blocks_.push_back(std::make_unique_for_overwrite<char[]>(block));
-      next_ = blocks_.back().get();
-      left_ = block;
-    }
-    void* taken = next_;
-    next_ += bytes;
-    left_ -= bytes;
-    return taken;
-  }
-  static constexpr size_t kBlock = size_t{1} << 20;
-  std::vector<std::unique_ptr<char[]>> blocks_;
-  std::jmp_buf escape_{};
-  char* next_ = nullptr;
-  size_t left_ = 0, used_ = 0, most_;
-};
-
-// Elements that nest without bound in a parser's tree, counted in the text: an upper limit of its depth, give or take
-// those that end by themselves. gumbo's time is proportional to size times depth.
-bool nests_too_deeply(std::string_view html) {
-  static constexpr std::array<std::string_view, 16> kImplied = {
-      "p", "li", "dt", "dd", "tr", "td", "th", "br", "hr", "img", "input", "meta", "link", "option", "area", "col"};
-  int depth = 0;
-  for (size_t at = html.find('<'); at != std::string_view::npos; at = html.find('<', at + 1)) {
-    const bool closes = at + 1 < html.size() && html[at + 1] == '/';
-    size_t end = at + (closes ? 2 : 1);
-    std::string name;
-    while (end < html.size() && std::isalnum(static_cast<unsigned char>(html[end])) != 0 && name.size() < 12)
-      name += static_cast<char>(std::tolower(static_cast<unsigned char>(html[end++])));
-    if (name.empty() || std::find(kImplied.begin(), kImplied.end(), name) != kImplied.end()) continue;
-    depth = closes ? std::max(0, depth - 1) : depth + 1;
-    if (depth > kDeepest) return true;
-  }
-  return false;
-}
+constexpr size_t kDeepest = 1000;  // open elements: an end tag may look at all of them
 
 // Collapses white space and sets blocks apart.
 class TextBuilder {
@@ -120,52 +68,10 @@ class TextBuilder {
   bool space_ = false;
 };
 
-std::string_view attribute(const GumboElement& e, const char* name) {
-  const GumboAttribute* a = gumbo_get_attribute(&e.attributes, name);
-  return a != nullptr ? a->value : "";
-}
-
-// Parts of a page that are not its text, by the words in `class` and `id`: what site generators call them.
-bool is_furniture(std::string_view names) {
-  static constexpr std::string_view kFurniture[] = {"sphinxsidebar",  "related",
-                                                    "navheader",      "navfooter",
-                                                    "navbar",         "nav",
-                                                    "navigation",     "sidebar",
-                                                    "breadcrumb",     "breadcrumbs",
-                                                    "footer",         "page-footer",
-                                                    "headerlink",     "wy-nav-side",
-                                                    "wy-nav-top",     "rst-footer-buttons",
-                                                    "rst-versions",   "skip-link",
-                                                    "cookie",         "prevnext",
-                                                    "prev-next",      "side-nav",
-                                                    "nav-path",       "navpath",
-                                                    "navrow",         "msearchselectwindow",
-                                                    "searchbox",      "site-header",
-                                                    "site-footer",    "advertisement",
-                                                    "share",          "social",
-                                                    "comments-form",  "pagination",
-                                                    "toc-sidebar",    "docs-sidebar",
-                                                    "menu",           "dropdown",
-                                                    "docs-top",       "docs-prev",
-                                                    "topnav",         "bottomnav",
-                                                    "navtop",         "skipnav",
-                                                    "hidden",         "sr-only",
-                                                    "mw-editsection", "tabs",
-                                                    "tablist",        "versionselector"};
-  size_t i = 0;
-  while (i < names.size()) {
-    while (i < names.size() && (names[i] == ' ' || names[i] == '\n')) ++i;
-    size_t end = i;
-    while (end < names.size() && names[end] != ' ' && names[end] != '\n') ++end;
-    const std::string_view word = names.substr(i, end - i);
-    for (const std::string_view furniture : kFurniture)
-      if (word.size() == furniture.size() && contains_ignoring_case(word, furniture)) return true;
-    i = end;
-  }
-  return false;
-}
-
 enum class Role : uint8_t {
+  text,
+  page,  // never closed
+  head,
   dropped,
   block,
   paragraph,
@@ -176,159 +82,314 @@ enum class Role : uint8_t {
   cell,
   pre,
   code,
+  term,
   definition,
-  line_break,
-  text
+  line_break
+};
+enum Trait : uint8_t {
+  kEmpty = 1,        // has no content
+  kEndsP = 2,        // ends an open paragraph
+  kSpecial = 4,      // the end tag of something inline does not reach beyond it
+  kScope = 8,        // nor does that of a block
+  kFormatting = 16,  // may end before what was opened in it
+  kOfTable = 32,     // nothing outside of a table
+  kOfHead = 64,
+  kForeign = 128,  // in it a tag may close itself
+};
+constexpr uint8_t kBlock = kEndsP | kSpecial;
+
+struct Kind {
+  std::string_view names;
+  Role role = Role::text;
+  uint8_t traits = 0;
+};
+constexpr Kind kKinds[] = {
+    {"html body frameset frame", Role::page, 0},
+    {"head", Role::head, kSpecial},
+    {"title script style template noscript noframes", Role::dropped, kSpecial | kOfHead},
+    {"base basefont bgsound link meta", Role::text, kEmpty | kOfHead},
+    {"area col embed img input param source track wbr", Role::text, kEmpty},
+    {"svg", Role::dropped, kForeign},
+    {"math", Role::text, kForeign},
+    {"nav aside footer", Role::dropped, kBlock},
+    {"button select textarea iframe noembed audio video canvas", Role::dropped, kSpecial},
+    {"object", Role::dropped, kSpecial | kScope},
+    {"p dl blockquote figure", Role::paragraph, kBlock},
+    {"hr", Role::paragraph, kBlock | kEmpty},
+    {"table", Role::paragraph, kBlock | kScope},
+    {"div section article main header figcaption address details summary center form fieldset", Role::block, kBlock},
+    {"dir menu hgroup listing dialog xmp", Role::text, kBlock},
+    {"applet marquee", Role::text, kSpecial | kScope},
+    {"h1 h2 h3 h4 h5 h6", Role::heading, kBlock},
+    {"li", Role::item, kBlock},
+    {"ul ol", Role::list, kBlock},
+    {"caption", Role::block, kSpecial | kScope | kOfTable},
+    {"tbody thead tfoot colgroup", Role::text, kSpecial | kOfTable},
+    {"tr", Role::row, kSpecial | kOfTable},
+    {"td th", Role::cell, kSpecial | kScope | kOfTable},
+    {"pre", Role::pre, kBlock},
+    {"code tt", Role::code, kFormatting},
+    {"kbd samp", Role::code, 0},
+    {"dt", Role::term, kBlock},
+    {"dd", Role::definition, kBlock},
+    {"br", Role::line_break, kEmpty},
+    {"a b big em font i nobr s small strike strong u", Role::text, kFormatting},
+    {"option optgroup", Role::text, 0},
 };
 
-Role role_of(GumboTag tag) {
-  switch (tag) {
-    case GUMBO_TAG_SCRIPT:
-    case GUMBO_TAG_STYLE:
-    case GUMBO_TAG_NOSCRIPT:
-    case GUMBO_TAG_TEMPLATE:
-    case GUMBO_TAG_SVG:
-    case GUMBO_TAG_NAV:
-    case GUMBO_TAG_ASIDE:
-    case GUMBO_TAG_FOOTER:
-    case GUMBO_TAG_BUTTON:
-    case GUMBO_TAG_SELECT:
-    case GUMBO_TAG_TEXTAREA:
-    case GUMBO_TAG_IFRAME:
-    case GUMBO_TAG_OBJECT:
-    case GUMBO_TAG_AUDIO:
-    case GUMBO_TAG_VIDEO:
-    case GUMBO_TAG_CANVAS:
-    case GUMBO_TAG_HEAD:
-      return Role::dropped;
-    case GUMBO_TAG_P:
-    case GUMBO_TAG_TABLE:
-    case GUMBO_TAG_DL:
-    case GUMBO_TAG_BLOCKQUOTE:
-    case GUMBO_TAG_FIGURE:
-    case GUMBO_TAG_HR:
-      return Role::paragraph;
-    case GUMBO_TAG_DIV:
-    case GUMBO_TAG_SECTION:
-    case GUMBO_TAG_ARTICLE:
-    case GUMBO_TAG_MAIN:
-    case GUMBO_TAG_DT:
-    case GUMBO_TAG_HEADER:
-    case GUMBO_TAG_FIGCAPTION:
-    case GUMBO_TAG_ADDRESS:
-    case GUMBO_TAG_DETAILS:
-    case GUMBO_TAG_SUMMARY:
-    case GUMBO_TAG_CENTER:
-    case GUMBO_TAG_FORM:
-    case GUMBO_TAG_FIELDSET:
-    case GUMBO_TAG_CAPTION:
-      return Role::block;
-    case GUMBO_TAG_H1:
-    case GUMBO_TAG_H2:
-    case GUMBO_TAG_H3:
-    case GUMBO_TAG_H4:
-    case GUMBO_TAG_H5:
-    case GUMBO_TAG_H6:
-      return Role::heading;
-    case GUMBO_TAG_LI:
-      return Role::item;
-    case GUMBO_TAG_UL:
-    case GUMBO_TAG_OL:
-      return Role::list;
-    case GUMBO_TAG_TR:
-      return Role::row;
-    case GUMBO_TAG_TD:
-    case GUMBO_TAG_TH:
-      return Role::cell;
-    case GUMBO_TAG_PRE:
-      return Role::pre;
-    case GUMBO_TAG_CODE:
-    case GUMBO_TAG_TT:
-    case GUMBO_TAG_KBD:
-    case GUMBO_TAG_SAMP:
-      return Role::code;
-    case GUMBO_TAG_DD:
-      return Role::definition;
-    case GUMBO_TAG_BR:
-      return Role::line_break;
-    default:
-      return Role::text;
+// Parts of a page that are not its text, by the words in `class` and `id`: what site generators call them.
+constexpr std::string_view kFurniture =
+    "sphinxsidebar related navheader navfooter navbar nav navigation sidebar breadcrumb breadcrumbs footer "
+    "page-footer headerlink wy-nav-side wy-nav-top rst-footer-buttons rst-versions skip-link cookie prevnext "
+    "prev-next side-nav nav-path navpath navrow msearchselectwindow searchbox site-header site-footer "
+    "advertisement share social comments-form pagination toc-sidebar docs-sidebar menu dropdown docs-top "
+    "docs-prev topnav bottomnav navtop skipnav hidden sr-only mw-editsection tabs tablist versionselector";
+
+struct HashName {
+  size_t operator()(std::string_view name) const { return hash_bytes(name); }
+};
+template <class T>
+using ByName = std::unordered_map<std::string_view, T, HashName>;
+
+template <class F>
+void each_word(std::string_view words, const F& f) {
+  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  for (size_t i = 0; i < words.size(); ++i) {
+    const size_t begin = i;
+    while (i < words.size() && !is_space(words[i])) ++i;
+    if (i > begin) f(words.substr(begin, i - begin));
   }
 }
 
-class Walker {
- public:
-  explicit Walker(const GumboNode* top) : top_(top) {}
+// What the table has for a name in any case; nullptr: nothing.
+template <class T>
+const T* find(const ByName<T>& table, std::string_view name) {
+  std::array<char, 20> lower;
+  if (name.size() > lower.size()) return nullptr;
+  std::transform(name.begin(), name.end(), lower.begin(),
+                 [](char c) { return static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c); });
+  const auto found = table.find({lower.data(), name.size()});
+  return found == table.end() ? nullptr : &found->second;
+}
 
-  std::string run() {
-    const GumboNode* node = top_;
-    bool entering = true;
-    while (true) {
-      if (entering && enter(node)) {
-        const GumboNode* child = child_of(node, 0);
-        if (child != nullptr) {
-          node = child;
-          continue;
-        }
-      }
-      if (entered_) leave(node);
-      if (node == top_) break;
-      const GumboNode* next = child_of(node->parent, node->index_within_parent + 1);
-      entering = next != nullptr;
-      node = next != nullptr ? next : node->parent;
-      entered_ = true;
+bool is_furniture(std::string_view names) {
+  static const ByName<bool> table = [] {
+    ByName<bool> out;
+    each_word(kFurniture, [&](std::string_view word) { out[word] = true; });
+    return out;
+  }();
+  bool found = false;
+  each_word(names, [&](std::string_view word) { found = found || find(table, word) != nullptr; });
+  return found;
+}
+
+struct Element {
+  std::string_view name;
+  Role role = Role::text;
+  uint8_t traits = 0;
+  size_t number = 0;  // 0: of an unknown name
+};
+
+const ByName<Element>& elements() {
+  static const ByName<Element> table = [] {
+    ByName<Element> out;
+    for (const Kind& kind : kKinds)
+      each_word(kind.names, [&](std::string_view word) { out[word] = {word, kind.role, kind.traits, out.size() + 1}; });
+    return out;
+  }();
+  return table;
+}
+
+const Element& element_of(std::string_view name) {
+  static constexpr Element kUnknown;
+  const Element* found = find(elements(), name);
+  return found == nullptr ? kUnknown : *found;
+}
+
+// One reading of a page.
+class Page {
+ public:
+  // The text of its `main` if there is one; else of its first article if `article`; else of all of it.
+  enum class Wanted : uint8_t { main, article };
+  Page(std::string_view html, Wanted wanted) : wanted_(wanted) {
+    HtmlTokens tokens(html);
+    HtmlToken token;
+    while (!done_ && open_.size() <= kDeepest && tokens.next(token)) {
+      if (token.kind == HtmlToken::Kind::text) text(token.text);
+      fresh_pre_ = false;
+      if (token.kind == HtmlToken::Kind::start) start(token);
+      if (token.kind == HtmlToken::Kind::end) end(token.name);
     }
-    return out_.finish();
+    too_deep_ = open_.size() > kDeepest;
+    while (!done_ && !open_.empty()) pop();
   }
+
+  const std::string& title() const { return title_; }
+  std::string take_text() { return out_.finish(); }
+  bool too_deep() const { return too_deep_; }
+  bool one_article() const { return top_ == 0 && articles_ == 1; }
 
  private:
-  static const GumboNode* child_of(const GumboNode* node, size_t i) {
-    if (node->type != GUMBO_NODE_ELEMENT && node->type != GUMBO_NODE_TEMPLATE) return nullptr;
-    const GumboVector& children = node->v.element.children;
-    return i < children.length ? static_cast<const GumboNode*>(children.data[i]) : nullptr;
-  }
+  struct Open {
+    const Element* element;
+    std::string_view name;
+    bool shown;
+  };
 
-  // Whether the children are to be walked, and leave() called.
-  bool enter(const GumboNode* node) {
-    entered_ = false;
-    if (node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_CDATA || node->type == GUMBO_NODE_WHITESPACE) {
-      if (pre_ > 0) {
-        out_.literal(node->v.text.text);
-      } else if (std::strcmp(node->v.text.text, "\u00b6") != 0) {
-        out_.words(node->v.text.text);
-      }
-      return false;
+  void text(std::string_view text) {
+    if (!open_.empty() && open_.back().element->name == "title") {
+      TextBuilder words;
+      words.words(text);
+      if (title_.empty()) title_ = words.finish();
     }
-    if (node->type != GUMBO_NODE_ELEMENT) return false;
-    const GumboElement& e = node->v.element;
-    const Role role = role_of(e.tag);
-    if (node != top_ &&
-        (role == Role::dropped || is_furniture(attribute(e, "class")) || is_furniture(attribute(e, "id"))))
-      return false;
-    if (const std::string_view kind = attribute(e, "role");
-        node != top_ && (kind == "navigation" || kind == "search" || kind == "contentinfo" || kind == "banner"))
-      return false;
-    entered_ = true;
-    begin(e, role);
-    return true;
+    if (!is_blank(text)) end_head();
+    if (dropped_ > 0) return;
+    if (fresh_pre_ && text.starts_with("\r\n")) text.remove_prefix(1);
+    if (fresh_pre_ && text.starts_with('\n')) text.remove_prefix(1);
+    if (pre_ > 0)
+      out_.literal(text);
+    else if (text != "\u00b6")
+      out_.words(text);
   }
 
-  void begin(const GumboElement& e, Role role) {
-    switch (role) {
+  void start(const HtmlToken& token) {
+    const Element& e = element_of(token.name);
+    const bool is_head = e.role == Role::head, within_head = is_head || (e.traits & kOfHead) != 0;
+    if (!within_head) end_head();
+    if (e.role == Role::page || (is_head && begun_) || ((e.traits & kOfTable) != 0 && count(table_) == 0)) return;
+    begun_ = begun_ || is_head || !within_head;
+    end_implied(e);
+    if (token.self_closing && (foreign_ > 0)) return;
+    push(e, token.name);
+    articles_ += e.name == "article" ? 1 : 0;
+    const bool is_main = e.name == "main" || token.role == "main";
+    if (top_ == 0 && (wanted_ == Wanted::main ? is_main : e.name == "article")) {
+      top_ = open_.size();
+      out_ = {};
+      items_.clear();
+      pre_ = code_ = heading_ = 0;
+      dropped_ = 0;
+    } else if (dropped_ == 0 && (e.role == Role::dropped || is_head || is_furniture(token.classes) ||
+                                 is_furniture(token.id) || token.role == "navigation" || token.role == "search" ||
+                                 token.role == "contentinfo" || token.role == "banner")) {
+      dropped_ = open_.size();
+    }
+    if (dropped_ == 0) show();
+    if ((e.traits & kEmpty) != 0) pop();
+  }
+
+  void push(const Element& e, std::string_view name) {
+    open_.push_back({&e, name, false});
+    ++counts_[e.number];
+    foreign_ += (e.traits & kForeign) != 0 ? 1 : 0;
+  }
+  void show() {
+    open_.back().shown = true;
+    begin(*open_.back().element);
+  }
+  int count(const Element& e) const { return counts_[e.number]; }
+
+  void end_head() {
+    if (!open_.empty() && open_.back().element->role == Role::head) pop();
+  }
+
+  // Ends what a start tag of `e` ends without saying so.
+  void end_implied(const Element& e) {
+    const auto pop_above = [&](auto stays) {
+      while (!stays(*open_.back().element)) pop();
+    };
+    // Ends the nearest element that is `ended`, unless something special is between.
+    const auto end_sibling = [&](auto ended) {
+      for (size_t i = open_.size(); i > 0; --i) {
+        const Element& o = *open_[i - 1].element;
+        if (ended(o)) return pop_to(i - 1);
+        if ((o.traits & kSpecial) != 0 && o.name != "address" && o.name != "div" && o.name != "p") return;
+      }
+    };
+    if (e.role == Role::item) end_sibling([](const Element& o) { return o.role == Role::item; });
+    if (e.role == Role::term || e.role == Role::definition)
+      end_sibling([](const Element& o) { return o.role == Role::term || o.role == Role::definition; });
+    if ((e.traits & kEndsP) != 0 && count(paragraph_) > 0) close(paragraph_, {});
+    if (e.role == Role::heading && !open_.empty() && open_.back().element->role == Role::heading) pop();
+    if (e.name == "a" || e.name == "option" || e.name == "button") close(e, {});
+    if (e.role == Role::cell) {
+      pop_above([](const Element& o) { return o.role == Role::row || o.name == "table" || is_row_group(o); });
+      if (open_.back().element->role != Role::row) {
+        push(row_, {});
+        if (dropped_ == 0) show();
+      }
+    } else if (e.role == Role::row) {
+      pop_above([](const Element& o) { return o.name == "table" || is_row_group(o); });
+    } else if ((e.traits & kOfTable) != 0) {
+      pop_above([](const Element& o) { return o.name == "table"; });
+    }
+  }
+  static bool is_row_group(const Element& e) { return (e.traits & kOfTable) != 0 && e.role == Role::text; }
+
+  void end(std::string_view name) {
+    const Element& e = element_of(name);
+    if (e.role == Role::page || (e.number != 0 && count(e) == 0 && e.role != Role::heading)) {
+      if (e.name == "p" && dropped_ == 0) begin(e);  // an empty one
+      return;
+    }
+    close(e, name);
+  }
+
+  // Ends the nearest `e` and what is open in it, unless it lies beyond what an end tag reaches.
+  void close(const Element& e, std::string_view name) {
+    for (size_t i = open_.size(); i > 0; --i) {
+      Open& o = open_[i - 1];
+      const bool same = o.element == &e ? e.number != 0 || same_name(o.name, name)
+                                        : e.role == Role::heading && o.element->role == Role::heading;
+      if (same && (e.traits & kFormatting) != 0 && i < open_.size()) return end_around(i - 1);
+      if (same) return pop_to(i - 1);
+      const uint8_t t = o.element->traits;
+      const bool of_table = (e.traits & kOfTable) != 0 || e.name == "table";
+      const bool stops = of_table                                     ? e.name != "table" && o.element->name == "table"
+                         : (e.traits & (kSpecial | kFormatting)) != 0 ? (t & kScope) != 0
+                                                                      : (t & kSpecial) != 0;
+      if (stops || (e.role == Role::item && o.element->role == Role::list)) return;
+    }
+  }
+  static bool same_name(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return (x | 32) == (y | 32); });
+  }
+
+  void pop_to(size_t size) {
+    while (open_.size() > size) pop();
+  }
+  void pop() {
+    end_around(open_.size() - 1);
+    open_.pop_back();
+  }
+  // The element ends; what was opened in it stays open.
+  void end_around(size_t i) {
+    Open& o = open_[i];
+    --counts_[o.element->number];
+    foreign_ -= (o.element->traits & kForeign) != 0 ? 1 : 0;
+    if (dropped_ == i + 1) dropped_ = 0;
+    if (o.shown) leave(*o.element);
+    if (top_ == i + 1) done_ = true;
+    o = {&element_of({}), {}, false};
+  }
+
+  void begin(const Element& e) {
+    switch (e.role) {
       case Role::block:
+      case Role::term:
         out_.break_lines(pre_ > 0 ? 0 : 1);
         break;
       case Role::paragraph:
-        out_.break_lines(items_.empty() || e.tag != GUMBO_TAG_P ? 2 : 1);
+        out_.break_lines(items_.empty() || e.name != "p" ? 2 : 1);
         break;
       case Role::heading:
         out_.break_lines(2);
-        out_.prefix(std::string(static_cast<size_t>(e.tag - GUMBO_TAG_H1) + 1, '#') + " ");
+        out_.prefix(std::string(static_cast<size_t>(e.name[1] - '0'), '#') + " ");
         ++heading_;
         break;
       case Role::list:
         out_.break_lines(items_.empty() ? 2 : 1);
-        items_.push_back(e.tag == GUMBO_TAG_OL ? 1 : 0);
+        items_.push_back(e.name == "ol" ? 1 : 0);
         break;
       case Role::item: {
         out_.break_lines(1);
@@ -348,6 +409,7 @@ class Walker {
         if (pre_++ == 0) {
           out_.break_lines(2);
           out_.mark("```\n");
+          fresh_pre_ = true;
         }
         break;
       case Role::code:
@@ -367,18 +429,17 @@ class Walker {
     }
   }
 
-  void leave(const GumboNode* node) {
-    if (node->type != GUMBO_NODE_ELEMENT) return;
-    const GumboElement& e = node->v.element;
-    switch (role_of(e.tag)) {
+  void leave(const Element& e) {
+    switch (e.role) {
       case Role::block:
+      case Role::term:
       case Role::item:
       case Role::row:
       case Role::definition:
         out_.break_lines(pre_ > 0 ? 0 : 1);
         break;
       case Role::paragraph:
-        out_.break_lines(items_.empty() || e.tag != GUMBO_TAG_P ? 2 : 1);
+        out_.break_lines(items_.empty() || e.name != "p" ? 2 : 1);
         break;
       case Role::heading:
         out_.break_lines(2), --heading_;
@@ -404,63 +465,19 @@ class Walker {
     }
   }
 
-  const GumboNode* top_;
+  const Wanted wanted_;
+  const Element &table_ = element_of("table"), &row_ = element_of("tr"), &paragraph_ = element_of("p");
+  std::string title_;
   TextBuilder out_;
+  std::vector<Open> open_;
+  std::vector<int> counts_ = std::vector<int>(elements().size() + 1);  // of the open ones, by their number
+  // Sizes of open_ when what is wanted, and what is left out, began; 0: it did not.
+  size_t top_ = 0, dropped_ = 0;
   std::vector<int> items_;  // of each open list, the number of its next item; 0: it has none
-  int pre_ = 0, code_ = 0, heading_ = 0;
-  bool first_cell_ = true, entered_ = true;
+  int pre_ = 0, code_ = 0, heading_ = 0, foreign_ = 0, articles_ = 0;
+  bool first_cell_ = true, begun_ = false, done_ = false, too_deep_ = false;
+  bool fresh_pre_ = false;  // right behind the start of a <pre>, where a line feed is none
 };
-
-// The first node in document order for which `wanted` holds.
-template <class F>
-const GumboNode* find_node(const GumboNode* top, const F& wanted) {
-  const GumboNode* node = top;
-  while (true) {
-    if (node->type == GUMBO_NODE_ELEMENT) {
-      if (wanted(node->v.element)) return node;
-      if (node->v.element.children.length > 0) {
-        node = static_cast<const GumboNode*>(node->v.element.children.data[0]);
-        continue;
-      }
-    }
-    while (node != top) {
-      const GumboVector& siblings = node->parent->v.element.children;
-      if (node->index_within_parent + 1 < siblings.length) {
-        node = static_cast<const GumboNode*>(siblings.data[node->index_within_parent + 1]);
-        break;
-      }
-      node = node->parent;
-    }
-    if (node == top) return nullptr;
-  }
-}
-
-const GumboNode* main_part(const GumboNode* root) {
-  const GumboNode* main =
-      find_node(root, [](const GumboElement& e) { return e.tag == GUMBO_TAG_MAIN || attribute(e, "role") == "main"; });
-  if (main != nullptr) return main;
-  int articles = 0;
-  find_node(root, [&](const GumboElement& e) { return e.tag == GUMBO_TAG_ARTICLE && ++articles > 1; });
-  if (articles == 1) return find_node(root, [](const GumboElement& e) { return e.tag == GUMBO_TAG_ARTICLE; });
-  const GumboNode* body = find_node(root, [](const GumboElement& e) { return e.tag == GUMBO_TAG_BODY; });
-  return body != nullptr ? body : root;
-}
-
-// `use` gets the root of the tree. False: the parse was ended for its memory.
-template <class F>
-bool with_tree(std::string_view html, const F& use) {
-  TreeMemory memory(html.size() * 64 + (size_t{16} << 20));
-  GumboOptions options = kGumboDefaultOptions;
-  options.allocator = TreeMemory::allocate;
-  options.deallocator = TreeMemory::release;
-  options.userdata = &memory;
-  options.max_errors = 0;
-  const GumboOutput* output = nullptr;
-  if (setjmp(memory.escape()) != 0) return false;
-  output = gumbo_parse_with_options(&options, html.data(), html.size());
-  use(output->root);
-  return true;
-}
 
 // Lines without white space at their ends, no more than one blank line in a row.
 std::string tidy(std::string_view text) {
@@ -481,21 +498,11 @@ std::string tidy(std::string_view text) {
 Extracted extract_html(std::string_view bytes) {
   if (bytes.size() > kLargestPage) return skipped("html: larger than 32 MiB");
   const std::string html = to_utf8(bytes);
-  if (nests_too_deeply(html)) return skipped("html: nested too deeply");
+  Page page(html, Page::Wanted::main);
+  if (page.too_deep()) return skipped("html: nested too deeply");
   Extracted result;
-  const bool whole = with_tree(html, [&](const GumboNode* root) {
-    const GumboNode* title = find_node(root, [](const GumboElement& e) { return e.tag == GUMBO_TAG_TITLE; });
-    if (title != nullptr && title->v.element.children.length > 0) {
-      const auto* child = static_cast<const GumboNode*>(title->v.element.children.data[0]);
-      if (child->type == GUMBO_NODE_TEXT) {
-        TextBuilder words;
-        words.words(child->v.text.text);
-        result.title = words.finish();
-      }
-    }
-    result.text = tidy(Walker(main_part(root)).run());
-  });
-  if (!whole) return skipped("html: too large a tree");
+  result.title = page.title();
+  result.text = tidy(page.one_article() ? Page(html, Page::Wanted::article).take_text() : page.take_text());
   if (result.text.empty()) result.skip = "html: no text";
   return result;
 }
