@@ -4,9 +4,7 @@
 #include <map>
 
 #include "base/file.h"
-#include "corpus/clean.h"
 #include "corpus/stages.h"
-#include "corpus/store.h"
 #include "corpus/text_util.h"
 
 namespace sigma::corpus {
@@ -83,26 +81,22 @@ class Agreement {
 
 }  // namespace
 
-std::string text_fingerprint(std::string_view text) { return fmt::format("{:016x}", hash_bytes(text)); }
-
 Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& classifiers) {
   const CorpusConfig& config = build.options().config;
   const std::map<std::string, Judgement> judgements = read_judgements(config.judged);
   std::map<std::string, Agreement> agreements;
   uint64_t changed = 0, found = 0;
-  Measurer measurer;
   for (const Part& part : parts)
-    read_documents(build.options().work + "/1-extract/" + part.name + ".jsonl.zst", [&](Document& d) {
+    read_measured(build, part, kWords, [&](Document& d, const Measures& measures) {
       const auto judged = judgements.find(d.id);
       if (judged == judgements.end()) return;
       ++found;
-      if (judged->second.hash != text_fingerprint(d.text)) {
+      if (judged->second.hash != d.metadata.at(0).second) {
         ++changed;
         return;
       }
-      clean_text(d.text);
       std::string note;
-      const bool refused = !refusal(measurer.measure(d.text), config.filters).empty();
+      const bool refused = !refusal(measures, config.filters).empty();
       const std::string reason = classifiers.apply(d, note);
       bool wanted = true;  // whether the reader would have kept it: by every classifier that leaves documents out
       for (const auto& [name, label] : judged->second.labels) {

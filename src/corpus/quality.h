@@ -22,7 +22,7 @@ struct Measures {
   double ellipses = 0;              // share of lines that end in "..."
   double longest_run = 0;           // share of bytes in the longest run without white space
   double replacement = 0;           // share of U+FFFD in the characters
-  int function_words = 0;           // how many of eight common English words occur
+  int64_t function_words = 0;       // how many of eight common English words occur
   double english = 0;               // share of the words that are among the 60 most common of English text
 };
 

@@ -4,16 +4,14 @@
 #include <map>
 
 #include "base/file.h"
-#include "corpus/clean.h"
 #include "corpus/stages.h"
-#include "corpus/store.h"
 #include "corpus/text_util.h"
 
 namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "classifier 2";
+constexpr std::string_view kForm = "classifier 3";
 constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }
@@ -70,16 +68,13 @@ class Examples {
 Json train(Build& build, const std::vector<Part>& parts, const Classifiers& before, const ClassifierConfig& config,
            const std::string& path) {
   Examples examples;
-  Measurer measurer;
+  const FilterConfig& filters = build.options().config.filters;
   for (const Part& part : parts)
-    read_documents(build.options().work + "/1-extract/" + part.name + ".jsonl.zst", [&](Document& d) {
+    read_measured(build, part, kWords, [&](Document& d, const Measures& measures) {
       if (is_held_out(d)) return;
       const uint64_t rank = rank_of(d);
       std::string label = d.category;
       if (config.labels == "category" && (!is_topic(label) || !examples.wants(label, rank))) return;
-      clean_text(d.text);
-      const FilterConfig& filters = build.options().config.filters;
-      const Measures measures = measurer.measure(d.text);
       if (config.labels == "quality") {
         label = sure_quality(measures, filters);
         if (label.empty() || !examples.wants(label, rank)) return;
@@ -87,7 +82,7 @@ Json train(Build& build, const std::vector<Part>& parts, const Classifiers& befo
         return;
       }
       std::string note;
-      if (before.apply(d, note).empty()) examples.add(rank, {label, classifier_words(d.text, kClassifierBytes)});
+      if (before.apply(d, note).empty()) examples.add(rank, {label, d.text});
     });
   Json counts = examples.counts();
   train_classifier(path, examples.take(), build.options().config.seed);

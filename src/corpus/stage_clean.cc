@@ -1,4 +1,5 @@
-// Stages 2 and 3: clean text or a reason why not; paragraphs that stand in many documents.
+// Stages 2 and 3: documents that rules and classifiers keep, or a reason why not; paragraphs that stand in many
+// documents.
 #include <algorithm>
 
 #include "base/file.h"
@@ -12,7 +13,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "clean 4";
+constexpr std::string_view kForm = "clean 5";
 constexpr size_t kLeastParagraph = 100;  // bytes; shorter ones come again in any text
 
 // The next paragraph of `rest` (lines up to a blank one) with the blank lines behind it.
@@ -31,63 +32,53 @@ uint64_t paragraph_hash(std::vector<uint64_t>& scratch, std::string_view paragra
   return words_hash(scratch, 1);
 }
 
-struct Cleaner {
-  Measurer measurer;
+Tally clean_part(const Build& build, const Part& part, const Classifiers& classifiers, const std::string& out) {
+  const CorpusConfig& config = build.options().config;
+  Tally tally;
+  DocumentWriter writer(out + ".jsonl.zst");
+  FileWriter paragraphs(out + ".paragraphs");
   std::vector<uint64_t> hashes;
-  std::string hash_bytes;
-
-  Tally run(const CorpusConfig& config, const Classifiers& classifiers, const std::string& in, const std::string& out) {
-    Tally tally;
-    DocumentWriter writer(out + ".jsonl.zst");
-    FileWriter paragraphs(out + ".paragraphs");
-    read_documents(in + ".jsonl.zst", [&](Document& d) {
-      tally.in(d);
-      const Cleaned cleaned = clean_text(d.text);
-      clean_text(d.title);
-      d.title = trim(d.title);
-      tally.notes["boilerplate lines"] += cleaned.boilerplate_lines;
-      tally.notes["repeated lines"] += cleaned.repeated_lines;
-      const Measures m = measurer.measure(d.text);
-      tally.share("letters", m.letters);
-      tally.share("common English words", m.english);
-      tally.share("repeated lines", m.duplicate_lines);
-      tally.share("repeated phrases", m.duplicate_ngrams);
-      if (const std::string_view reason = refusal(m, config.filters); !reason.empty()) {
-        tally.drop(
-            std::string(reason), d,
-            fmt::format(
-                "{} words, letters {:.2f}, English {:.2f}, repeated lines {:.2f}, paragraphs {:.2f}, phrases {:.2f}",
-                m.words, m.letters, m.english, m.duplicate_lines, m.duplicate_paragraphs, m.duplicate_ngrams));
-        return;
-      }
-      std::string note;
-      const size_t labels = d.metadata.size();
-      const std::string reason = classifiers.apply(d, note);
-      for (size_t i = labels; i < d.metadata.size(); i += 2)
-        ++tally.notes[d.metadata[i].first + ": " + d.metadata[i].second];
-      if (!reason.empty()) {
-        tally.drop(reason, d, note);
-        return;
-      }
-      if (config.mask_personal) {
-        const Masked masked = mask_personal(d.text);
-        tally.notes["e-mail addresses masked"] += masked.emails;
-        tally.notes["public IP addresses masked"] += masked.addresses;
-        tally.notes["keys and tokens masked"] += masked.secrets;
-      }
-      hashes.clear();
-      paragraph_hashes(hashes, d.text);
-      const uint64_t count = hashes.size();  // per document: count, hashes
-      paragraphs.write(std::as_bytes(std::span(&count, 1)));
-      paragraphs.write(std::as_bytes(std::span(hashes)));
-      tally.out(d);
-      writer.write(d);
-    });
-    paragraphs.commit();
-    writer.commit();
-    return tally;
-  }
-};
+  read_measured(build, part, kDocuments, [&](Document& d, const Measures& m) {
+    tally.in(d);
+    tally.share("letters", m.letters);
+    tally.share("common English words", m.english);
+    tally.share("repeated lines", m.duplicate_lines);
+    tally.share("repeated phrases", m.duplicate_ngrams);
+    if (const std::string_view reason = refusal(m, config.filters); !reason.empty()) {
+      tally.drop(
+          std::string(reason), d,
+          fmt::format(
+              "{} words, letters {:.2f}, English {:.2f}, repeated lines {:.2f}, paragraphs {:.2f}, phrases {:.2f}",
+              m.words, m.letters, m.english, m.duplicate_lines, m.duplicate_paragraphs, m.duplicate_ngrams));
+      return;
+    }
+    std::string note;
+    const size_t labels = d.metadata.size();
+    const std::string reason = classifiers.apply(d, note);
+    for (size_t i = labels; i < d.metadata.size(); i += 2)
+      ++tally.notes[d.metadata[i].first + ": " + d.metadata[i].second];
+    if (!reason.empty()) {
+      tally.drop(reason, d, note);
+      return;
+    }
+    if (config.mask_personal) {
+      const Masked masked = mask_personal(d.text);
+      tally.notes["e-mail addresses masked"] += masked.emails;
+      tally.notes["public IP addresses masked"] += masked.addresses;
+      tally.notes["keys and tokens masked"] += masked.secrets;
+    }
+    hashes.clear();
+    paragraph_hashes(hashes, d.text);
+    const uint64_t count = hashes.size();  // per document: count, hashes
+    paragraphs.write(std::as_bytes(std::span(&count, 1)));
+    paragraphs.write(std::as_bytes(std::span(hashes)));
+    tally.out(d);
+    writer.write(d);
+  });
+  paragraphs.commit();
+  writer.commit();
+  return tally;
+}
 
 }  // namespace
 
@@ -149,15 +140,12 @@ void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& clas
     const std::string path = folder + "/" + part.name;
     tasks.push_back({path + ".json", part.key, {path + ".jsonl.zst", path + ".paragraphs"}});
   }
-  std::vector<Cleaner> cleaners(static_cast<size_t>(build.pool().size()));
   std::vector<Tally>& stage = build.tally("clean");
   uint64_t first = 0;
   build.perform(
       "clean", tasks,
-      [&](size_t i, int thread) -> Json {
-        const std::string in = build.options().work + "/1-extract/" + parts[i].name;
-        const std::string out = folder + "/" + parts[i].name;
-        return {{"tally", cleaners[static_cast<size_t>(thread)].run(config, classifiers, in, out).json()}};
+      [&](size_t i, int) -> Json {
+        return {{"tally", clean_part(build, parts[i], classifiers, folder + "/" + parts[i].name).json()}};
       },
       [&](size_t i, const Json& record) {
         const Tally tally = Tally::from_json(record.at("tally"));

@@ -1,4 +1,4 @@
-// Stage 1: inputs to documents.
+// Stage 1: inputs to documents in one form of characters and lines, and what rules and classifiers ask of them.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/file.h"
+#include "corpus/clean.h"
 #include "corpus/stages.h"
 #include "corpus/store.h"
 #include "corpus/text_util.h"
@@ -16,7 +17,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "extract 3";  // changes when the same input gives other documents
+constexpr std::string_view kForm = "extract 4";  // changes when the same input gives other documents
 constexpr uint64_t kPartBytes = uint64_t{64} << 20;
 constexpr size_t kLongestName = 1024;
 
@@ -31,10 +32,21 @@ class PartSink : public Sink {
     for (std::string* text : {&document.id, &document.licence, &document.url, &document.title}) tidy(*text);
     for (auto& [key, value] : document.metadata) tidy(value);
     if (!unicode::is_utf8(document.text)) document.text = to_utf8(document.text);
+    Document words{.id = document.id, .source = document.source, .category = document.category};
+    words.metadata = {{"fingerprint", text_fingerprint(document.text)}};
+    const Cleaned cleaned = clean_text(document.text);
+    clean_text(document.title);
+    document.title = trim(document.title);
+    words.text = classifier_words(document.text, kClassifierBytes);
+    tally.notes["boilerplate lines"] += cleaned.boilerplate_lines;
+    tally.notes["repeated lines"] += cleaned.repeated_lines;
+    const Measures measures = measurer_.measure(document.text);
     try {
-      if (writer_ && writer_->text_bytes() >= kPartBytes) finish_part();
-      if (!writer_) writer_.emplace(path_ + fmt::format("-{:04}.jsonl.zst", counts_.size()));
-      writer_->write(document);
+      if (part_ && part_->documents.text_bytes() >= kPartBytes) finish_part();
+      if (!part_) part_.emplace(path_ + fmt::format("-{:04}", counts_.size()));
+      part_->documents.write(document);
+      part_->words.write(words);
+      part_->measures.write(std::as_bytes(std::span(&measures, 1)));
     } catch (const Error& e) {
       throw Stop(e);
     }
@@ -45,8 +57,8 @@ class PartSink : public Sink {
   // The number of documents of each part; at least one part.
   std::vector<uint64_t> finish() {
     try {
-      if (!writer_ && counts_.empty()) writer_.emplace(path_ + "-0000.jsonl.zst");
-      if (writer_) finish_part();
+      if (!part_ && counts_.empty()) part_.emplace(path_ + "-0000");
+      if (part_) finish_part();
     } catch (const Error& e) {
       throw Stop(e);
     }
@@ -56,18 +68,27 @@ class PartSink : public Sink {
   Tally tally;
 
  private:
+  struct Files {
+    explicit Files(const std::string& path)
+        : documents(path + ".jsonl.zst"), words(path + ".words.zst"), measures(path + ".measures") {}
+    DocumentWriter documents, words;
+    FileWriter measures;
+  };
   static void tidy(std::string& text) {
     if (!unicode::is_utf8(text)) text = to_utf8(text);
     text.resize(cut_text(text, kLongestName).size());
   }
   void finish_part() {
-    writer_->commit();
-    counts_.push_back(writer_->documents());
-    writer_.reset();
+    part_->documents.commit();
+    part_->words.commit();
+    part_->measures.commit();
+    counts_.push_back(part_->documents.documents());
+    part_.reset();
   }
   const SourceConfig& source_;
   std::string path_;
-  std::optional<DocumentWriter> writer_;
+  std::optional<Files> part_;
+  Measurer measurer_;
   std::vector<uint64_t> counts_;
 };
 
@@ -117,6 +138,19 @@ Json read_unit(const SourceConfig& source, const Unit& unit, const std::string& 
 }
 
 }  // namespace
+
+std::string text_fingerprint(std::string_view text) { return fmt::format("{:016x}", hash_bytes(text)); }
+
+void read_measured(const Build& build, const Part& part, const char* suffix,
+                   const std::function<void(Document&, const Measures&)>& f) {
+  const std::string path = build.options().work + "/1-extract/" + part.name;
+  const Records<Measures> measures(path + ".measures");
+  size_t i = 0;
+  read_documents(path + suffix, [&](Document& d) {
+    if (i == measures.all().size()) throw Error(path + ".measures", "measures of every document", "fewer");
+    f(d, measures.all()[i++]);
+  });
+}
 
 std::vector<Part> extract_stage(Build& build) {
   const std::string folder = build.folder("1-extract");

@@ -17,6 +17,7 @@
 #include "corpus/classifier.h"
 #include "corpus/config.h"
 #include "corpus/external_sort.h"
+#include "corpus/quality.h"
 #include "corpus/tally.h"
 #include "net/collectives.h"
 #include "text/tokenizer.h"
@@ -119,12 +120,18 @@ class Classifiers {
 bool is_held_out(const Document& document);
 
 std::vector<Part> extract_stage(Build& build);
+// f(document, its measures) for every document of a part, as stage 1 wrote it: kDocuments, or kWords, whose text is
+// what classifiers see of it, with the fingerprint of the text that its source gave.
+inline constexpr const char *kDocuments = ".jsonl.zst", *kWords = ".words.zst";
+void read_measured(const Build& build, const Part& part, const char* suffix,
+                   const std::function<void(Document&, const Measures&)>& f);
+std::string text_fingerprint(std::string_view text);
+
 // `about`: what the manifest says of each.
 Classifiers classifier_stage(Build& build, const std::vector<Part>& parts, Json& about);
 // Precision and recall of every label on the documents that a reader has labelled (config.judged). Error: not such a
 // file.
 Json judge(Build& build, const std::vector<Part>& parts, const Classifiers& classifiers);
-std::string text_fingerprint(std::string_view text);  // of the text that was judged, as its source gave it
 void clean_stage(Build& build, std::vector<Part>& parts, const Classifiers& classifiers);
 std::vector<RepeatedParagraph> paragraph_stage(Build& build, const std::vector<Part>& parts);
 void sign_stage(Build& build, std::vector<Part>& parts, const std::vector<RepeatedParagraph>& repeated);
