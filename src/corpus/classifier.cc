@@ -61,8 +61,7 @@ Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()
 Classifier::~Classifier() = default;
 Classifier::Classifier(Classifier&&) noexcept = default;
 
-Classifier::Label Classifier::label(std::string_view text) const {
-  const std::string words = classifier_words(text, kClassifierBytes);
+Classifier::Label Classifier::label(const std::string& words) const {
   if (words.empty()) return {};
   std::istringstream in(words + "\n");
   std::vector<std::pair<fasttext::real, std::string>> found;

@@ -26,7 +26,7 @@ class Classifier {
     std::string name;  // empty: the text has no word
     float probability = 0;
   };
-  Label label(std::string_view text) const;  // any number of threads at the same time
+  Label label(const std::string& words) const;  // of classifier_words(); any number of threads at the same time
   const std::string& sha256() const { return sha256_; }
 
  private:
@@ -39,7 +39,7 @@ struct Example {
   std::string label;  // without white space
   std::string words;  // of classifier_words()
 };
-constexpr size_t kClassifierBytes = 500;  // of a text, at training and after
+constexpr size_t kClassifierBytes = 300;  // of a text, at training and after
 
 // Trains on one thread: the same examples in the same order give the same file. Error: fewer than two labels, or no
 // room.

@@ -11,7 +11,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "classifier 3";
+constexpr std::string_view kForm = "classifier 4";
 constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }
@@ -81,8 +81,7 @@ Json train(Build& build, const std::vector<Part>& parts, const Classifiers& befo
       } else if (!refusal(measures, filters).empty()) {
         return;
       }
-      std::string note;
-      if (before.apply(d, note).empty()) examples.add(rank, {label, d.text});
+      if (before.keep(d.text)) examples.add(rank, {label, d.text});
     });
   Json counts = examples.counts();
   train_classifier(path, examples.take(), build.options().config.seed);
@@ -93,14 +92,26 @@ Json train(Build& build, const std::vector<Part>& parts, const Classifiers& befo
 
 bool is_held_out(const Document& document) { return mix_bits(rank_of(document)) % 10 == 0; }
 
+namespace {
+bool is_kept(const ClassifierConfig& config, const Classifier::Label& label) {
+  return config.keep.empty() || label.probability < config.sure ||
+         std::find(config.keep.begin(), config.keep.end(), label.name) != config.keep.end();
+}
+}  // namespace
+
+bool Classifiers::keep(const std::string& words) const {
+  for (size_t i = 0; i < models_.size(); ++i)
+    if (!config_.classifiers[i].keep.empty() && !is_kept(config_.classifiers[i], models_[i].label(words))) return false;
+  return true;
+}
+
 std::string Classifiers::apply(Document& document, std::string& note) const {
   std::string reason;
+  const std::string words = classifier_words(document.text, kClassifierBytes);
   for (size_t i = 0; i < models_.size(); ++i) {
     const ClassifierConfig& config = config_.classifiers[i];
-    Classifier::Label label = models_[i].label(document.text);
-    const bool keep = config.keep.empty() || label.probability < config.sure ||
-                      std::find(config.keep.begin(), config.keep.end(), label.name) != config.keep.end();
-    if (!keep && reason.empty()) {
+    Classifier::Label label = models_[i].label(words);
+    if (!is_kept(config, label) && reason.empty()) {
       reason = config.name + ": " + label.name;
       note = fmt::format("{} {:.2f}", label.name, label.probability);
     }

@@ -109,7 +109,8 @@ class Classifiers {
   // Labels a clean document: pairs of NAME and NAME_probability behind its metadata. The reason why it is left out,
   // with a note; empty: it stays.
   std::string apply(Document& document, std::string& note) const;
-  std::string key() const;  // what the labels depend on
+  bool keep(const std::string& words) const;  // whether apply() gives no reason for a document of these words
+  std::string key() const;                    // what the labels depend on
   const std::string& sha256() const { return models_.back().sha256(); }
 
  private:

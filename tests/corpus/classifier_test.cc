@@ -57,12 +57,12 @@ TEST(Classifier, LearnsLabelsAndGivesTheSameBytes) {
   const Classifier classifier(folder.path("a.bin"));
   for (const char* label : {"databases", "networking"}) {
     for (uint64_t seed = 1000; seed < 1020; ++seed) {
-      const Classifier::Label found = classifier.label(text_about(label, seed, 5));
+      const Classifier::Label found = classifier.label(classifier_words(text_about(label, seed, 5), kClassifierBytes));
       EXPECT_EQ(found.name, label);
       EXPECT_GT(found.probability, 0.9);
     }
   }
-  EXPECT_EQ(classifier.label("12 34").name, "");
+  EXPECT_EQ(classifier.label(classifier_words("12 34", kClassifierBytes)).name, "");
 }
 
 TEST(Classifier, RefusesWhatItCannotTrust) {
