@@ -263,9 +263,12 @@ size_t public_address(std::string_view text, size_t at) {
   return i - at;
 }
 
-// A key or token that starts at `at`; 0 when there is none, else its length.
+bool within_word(std::string_view text, size_t at) {
+  return at > 0 && (is_alnum(text[at - 1]) || text[at - 1] == '_' || text[at - 1] == '-');
+}
+
+// A key or token that starts at `at`, not within a word; 0 when there is none, else its length.
 size_t secret_at(std::string_view text, size_t at) {
-  if (at > 0 && (is_alnum(text[at - 1]) || text[at - 1] == '_' || text[at - 1] == '-')) return 0;
   const std::string_view rest = text.substr(at, 20000);
   struct Shape {
     std::string_view start;
@@ -314,8 +317,15 @@ Masked mask_personal(std::string& text) {
     out.append(text, kept, begin - kept).append(stand_in);
     kept = end;
   };
+  // What an address, a key or a token begins with, or an e-mail address has in it.
+  static constexpr std::array<bool, 256> kMarks = [] {
+    std::array<bool, 256> marks{};
+    for (const unsigned char c : std::string_view("@0123456789Agxse-")) marks[c] = true;
+    return marks;
+  }();
   for (size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
+    if (!kMarks[static_cast<unsigned char>(c)]) continue;
     if (c == '@') {
       const auto [begin, end] = email_around(text, i);
       if (end == 0 || begin < kept) continue;
@@ -329,7 +339,7 @@ Masked mask_personal(std::string& text) {
       replace(i, i + length, "192.0.2." + std::to_string(host));
       ++counts.addresses;
       i += length - 1;
-    } else if (c == 'A' || c == 'g' || c == 'x' || c == 's' || c == 'e' || c == '-') {
+    } else if (!is_digit(c) && !within_word(text, i)) {
       const size_t length = secret_at(text, i);
       if (length == 0) continue;
       replace(i, i + length, "REDACTED");

@@ -1,7 +1,10 @@
 #include "corpus/minhash.h"
 
 #include <algorithm>
+#include <bit>
+#include <numeric>
 
+#include "base/clones.h"
 #include "base/rng.h"
 #include "corpus/text_util.h"
 #include "corpus/words.h"
@@ -25,17 +28,33 @@ struct Rows {
   }
 };
 
+// Hashes are uniform: first into about as many ranges as there are of them, then in order within each.
+void sort_hashes(std::vector<uint64_t>& out, const std::vector<uint64_t>& hashes) {
+  const int shift = 64 - std::clamp(static_cast<int>(std::bit_width(hashes.size())), 1, 24);
+  std::vector<size_t> ends((size_t{1} << (64 - shift)) + 1);
+  for (const uint64_t h : hashes) ++ends[(h >> shift) + 1];
+  std::partial_sum(ends.begin(), ends.end(), ends.begin());
+  out.resize(hashes.size());
+  for (const uint64_t h : hashes) out[ends[h >> shift]++] = h;
+  auto begin = out.begin();
+  for (size_t range = 0; range + 1 < ends.size(); ++range) {
+    const auto end = out.begin() + static_cast<ptrdiff_t>(ends[range]);
+    if (end - begin > 1) std::sort(begin, end);
+    begin = end;
+  }
+}
+
 }  // namespace
 
 void make_shingles(std::vector<uint64_t>& out, const std::vector<uint64_t>& words) {
-  out.clear();
-  append_ngrams(out, words, kShingleWords);
-  if (out.empty()) out.push_back(words_hash(words, 0));
-  std::sort(out.begin(), out.end());
+  std::vector<uint64_t> shingles;
+  append_ngrams(shingles, words, kShingleWords);
+  if (shingles.empty()) shingles.push_back(words_hash(words, 0));
+  sort_hashes(out, shingles);
   out.erase(std::unique(out.begin(), out.end()), out.end());
 }
 
-Bands band_hashes(std::span<const uint64_t> shingles) {
+SIGMA_WIDE_CLONES Bands band_hashes(std::span<const uint64_t> shingles) {
   static const Rows rows;
   std::array<uint32_t, kHashes> least;
   least.fill(~0u);
