@@ -90,7 +90,7 @@ void train_classifier(const std::string& path, std::span<const Example> examples
   args.loss = fasttext::loss_name::softmax;
   args.lr = 0.5;
   args.dim = 16;
-  args.epoch = static_cast<int>(std::clamp<size_t>(kBytesRead / bytes, 10, 50));
+  args.epoch = static_cast<int>(std::clamp<size_t>(kBytesRead / bytes, 5, 50));
   args.minCount = 3;
   args.minn = args.maxn = 0;
   args.wordNgrams = 2;

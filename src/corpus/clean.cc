@@ -153,8 +153,7 @@ bool is_boilerplate(std::string_view line) {
 Cleaned clean_text(std::string& text) {
   Cleaned counts;
   std::string scratch;
-  const std::string normal(unicode::normalize_nfc(text, scratch));
-  const std::string plain = plain_characters(normal);
+  const std::string plain = plain_characters(unicode::normalize_nfc(text, scratch));
   std::string out;
   out.reserve(plain.size());
   std::string_view rest = plain, before;

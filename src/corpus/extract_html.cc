@@ -145,8 +145,12 @@ constexpr std::string_view kFurniture =
     "advertisement share social comments-form pagination toc-sidebar docs-sidebar menu dropdown docs-top "
     "docs-prev topnav bottomnav navtop skipnav hidden sr-only mw-editsection tabs tablist versionselector";
 
-struct HashName {
-  size_t operator()(std::string_view name) const { return hash_bytes(name); }
+struct HashName {  // of names that are known and few
+  size_t operator()(std::string_view name) const {
+    size_t h = 0;
+    for (const char c : name) h = h * 31 + static_cast<unsigned char>(c);
+    return h;
+  }
 };
 template <class T>
 using ByName = std::unordered_map<std::string_view, T, HashName>;

@@ -11,7 +11,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "classifier 4";
+constexpr std::string_view kForm = "classifier 5";
 constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }

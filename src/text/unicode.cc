@@ -1,6 +1,7 @@
 #include "text/unicode.h"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 namespace sigma::unicode {
@@ -111,15 +112,29 @@ CodePoint decode_multibyte(const unsigned char* p, const unsigned char* end) {
   return {code, length, false};
 }
 
+namespace {
+// How many bytes of ASCII come first.
+ptrdiff_t ascii_length(const unsigned char* p, const unsigned char* end) {
+  const unsigned char* const begin = p;
+  for (uint64_t eight; end - p >= 8; p += 8) {
+    std::memcpy(&eight, p, 8);
+    if ((eight & 0x8080808080808080ull) != 0) break;
+  }
+  while (p != end && *p < 0x80) ++p;
+  return p - begin;
+}
+}  // namespace
+
 bool is_utf8(std::string_view text) {
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());
   const auto* const end = p + text.size();
-  while (p != end) {
+  while (true) {
+    p += ascii_length(p, end);
+    if (p == end) return true;
     const CodePoint c = decode(p, end);
     if (c.value == kInvalid) return false;
     p += c.length;
   }
-  return true;
 }
 
 void append_utf8(std::string& out, uint32_t code) {
@@ -154,6 +169,11 @@ std::string_view normalize_nfc(std::string_view text, std::string& scratch) {
   const unsigned char* previous = begin;  // start of the character before p
   bool changed = false;
   for (const unsigned char* p = begin; p != end;) {
+    if (const ptrdiff_t plain = ascii_length(p, end); plain > 0) {  // no character of ASCII is relevant by itself
+      p += plain;
+      previous = p - 1;
+      continue;
+    }
     const CodePoint c = decode(p, end);
     if (!relevant(c.value)) {
       previous = p;
