@@ -191,23 +191,32 @@ struct Element {
   std::string_view name;
   Role role = Role::text;
   uint8_t traits = 0;
-  size_t number = 0;  // 0: of an unknown name
+  size_t number = 0;  // of all
 };
 
 const ByName<Element>& elements() {
   static const ByName<Element> table = [] {
     ByName<Element> out;
     for (const Kind& kind : kKinds)
-      each_word(kind.names, [&](std::string_view word) { out[word] = {word, kind.role, kind.traits, out.size() + 1}; });
+      each_word(kind.names, [&](std::string_view word) { out[word] = {word, kind.role, kind.traits, out.size()}; });
     return out;
   }();
   return table;
 }
 
+// Unknown names have elements without a name, a few to each, so that an end tag of nothing is mostly seen to be one.
+constexpr size_t kUnknown = 64;
+
 const Element& element_of(std::string_view name) {
-  static constexpr Element kUnknown;
-  const Element* found = find(elements(), name);
-  return found == nullptr ? kUnknown : *found;
+  static const auto unknown = [] {
+    std::array<Element, kUnknown> out;
+    for (size_t i = 0; i < out.size(); ++i) out[i].number = elements().size() + i;
+    return out;
+  }();
+  if (const Element* found = find(elements(), name); found != nullptr) return *found;
+  size_t hash = 0;
+  for (const char c : name) hash = hash * 31 + static_cast<size_t>(c | 32);
+  return unknown[hash % kUnknown];
 }
 
 // One reading of a page.
@@ -332,7 +341,7 @@ class Page {
 
   void end(std::string_view name) {
     const Element& e = element_of(name);
-    if (e.role == Role::page || (e.number != 0 && count(e) == 0 && e.role != Role::heading)) {
+    if (e.role == Role::page || (count(e) == 0 && e.role != Role::heading)) {
       if (e.name == "p" && dropped_ == 0) begin(e);  // an empty one
       return;
     }
@@ -343,7 +352,7 @@ class Page {
   void close(const Element& e, std::string_view name) {
     for (size_t i = open_.size(); i > 0; --i) {
       Open& o = open_[i - 1];
-      const bool same = o.element == &e ? e.number != 0 || same_name(o.name, name)
+      const bool same = o.element == &e ? !e.name.empty() || same_name(o.name, name)
                                         : e.role == Role::heading && o.element->role == Role::heading;
       if (same && (e.traits & kFormatting) != 0 && i < open_.size()) return end_around(i - 1);
       if (same) return pop_to(i - 1);
@@ -364,8 +373,9 @@ class Page {
   }
   void pop() {
     end_around(open_.size() - 1);
-    open_.pop_back();
+    while (!open_.empty() && open_.back().element == &kEnded) open_.pop_back();
   }
+  static constexpr Element kEnded{};  // in the place of an element around others
   // The element ends; what was opened in it stays open.
   void end_around(size_t i) {
     Open& o = open_[i];
@@ -374,7 +384,7 @@ class Page {
     if (dropped_ == i + 1) dropped_ = 0;
     if (o.shown) leave(*o.element);
     if (top_ == i + 1) done_ = true;
-    o = {&element_of({}), {}, false};
+    o.element = &kEnded;
   }
 
   void begin(const Element& e) {
@@ -474,7 +484,7 @@ class Page {
   std::string title_;
   TextBuilder out_;
   std::vector<Open> open_;
-  std::vector<int> counts_ = std::vector<int>(elements().size() + 1);  // of the open ones, by their number
+  std::vector<int> counts_ = std::vector<int>(elements().size() + kUnknown);  // of the open ones, by their number
   // Sizes of open_ when what is wanted, and what is left out, began; 0: it did not.
   size_t top_ = 0, dropped_ = 0;
   std::vector<int> items_;  // of each open list, the number of its next item; 0: it has none

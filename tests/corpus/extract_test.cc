@@ -80,7 +80,7 @@ TEST(ExtractHtml, HostilePagesEnd) {
   for (int i = 0; i < 2000; ++i) formatting += "</p><p>x";
   EXPECT_EQ(extract_html(formatting).text.substr(0, 6), "x\n\nx\n\n");
   std::string anchors;  // of which none is inside another
-  for (int i = 0; i < 20000; ++i) anchors += i % 2 == 0 ? "<a name=x></a>" : "<a>y";
+  for (int i = 0; i < 20000; ++i) anchors += i % 2 == 0 ? "<a name=x></a>" : "<a>y<b><p></b></p>";
   EXPECT_EQ(extract_html(anchors).skip, "");
   EXPECT_EQ(extract_html("").skip, "html: no text");
   EXPECT_EQ(extract_html(std::string("<p>a\0b\xff\xe9</p>", 13)).skip, "");
