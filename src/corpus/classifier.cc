@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "corpus/text_util.h"
 #include "net/digest.h"
 #include "text/unicode.h"
 
@@ -47,8 +48,9 @@ struct Classifier::Impl {
 
 Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()), sha256_(sha256_of_file(path)) {
   const std::string record = path + ".json";
-  const std::string expected =
-      std::filesystem::exists(record) ? read_json(record).value("sha256", "") : std::string(kLanguagesSha256);
+  const bool trained_here = std::filesystem::exists(record);
+  bytes_ = trained_here ? kTrainedBytes : kClassifierBytes;
+  const std::string expected = trained_here ? read_json(record).value("sha256", "") : std::string(kLanguagesSha256);
   if (sha256_ != expected)
     throw Error(path, "a classifier with the SHA-256 " + printable(expected), "one with " + sha256_);
   try {
@@ -61,9 +63,9 @@ Classifier::Classifier(const std::string& path) : impl_(std::make_unique<Impl>()
 Classifier::~Classifier() = default;
 Classifier::Classifier(Classifier&&) noexcept = default;
 
-Classifier::Label Classifier::label(const std::string& words) const {
+Classifier::Label Classifier::label(std::string_view words) const {
   if (words.empty()) return {};
-  std::istringstream in(words + "\n");
+  std::istringstream in(std::string(cut_text(words, bytes_)) + "\n");
   std::vector<std::pair<fasttext::real, std::string>> found;
   impl_->model.predictLine(in, found, 1, 0);
   if (found.empty()) return {};

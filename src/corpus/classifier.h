@@ -11,6 +11,9 @@
 
 namespace sigma::corpus {
 
+constexpr size_t kClassifierBytes = 500;  // of a text: what any of them sees
+constexpr size_t kTrainedBytes = 300;     // what those of train_classifier() see, at training and after
+
 // What a classifier sees of a text: its words of letters, one after another, at most so many bytes of them.
 std::string classifier_words(std::string_view text, size_t most);
 
@@ -26,20 +29,21 @@ class Classifier {
     std::string name;  // empty: the text has no word
     float probability = 0;
   };
-  Label label(const std::string& words) const;  // of classifier_words(); any number of threads at the same time
+  // Of classifier_words(), of which one of our training reads kTrainedBytes; any number of threads at the same time.
+  Label label(std::string_view words) const;
   const std::string& sha256() const { return sha256_; }
 
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
   std::string sha256_;
+  size_t bytes_;  // that it reads
 };
 
 struct Example {
   std::string label;  // without white space
   std::string words;  // of classifier_words()
 };
-constexpr size_t kClassifierBytes = 300;  // of a text, at training and after
 
 // Trains on one thread: the same examples in the same order give the same file. Error: fewer than two labels, or no
 // room.

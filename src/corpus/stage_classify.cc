@@ -11,7 +11,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "classifier 5";
+constexpr std::string_view kForm = "classifier 6";
 constexpr size_t kMostExamples = 2000;  // of a label
 
 uint64_t rank_of(const Document& document) { return hash_bytes(document.id, hash_bytes(document.source)); }
@@ -81,7 +81,7 @@ Json train(Build& build, const std::vector<Part>& parts, const Classifiers& befo
       } else if (!refusal(measures, filters).empty()) {
         return;
       }
-      if (before.keep(d.text)) examples.add(rank, {label, d.text});
+      if (before.keep(d.text)) examples.add(rank, {label, std::string(cut_text(d.text, kTrainedBytes))});
     });
   Json counts = examples.counts();
   train_classifier(path, examples.take(), build.options().config.seed);

@@ -13,7 +13,7 @@ namespace sigma::corpus {
 
 namespace {
 
-constexpr std::string_view kForm = "clean 6";
+constexpr std::string_view kForm = "clean 7";
 constexpr size_t kLeastParagraph = 100;  // bytes; shorter ones come again in any text
 
 // The next paragraph of `rest` (lines up to a blank one) with the blank lines behind it.

@@ -34,7 +34,7 @@ std::vector<Example> examples(int count) {
   std::vector<Example> out;
   for (int i = 0; i < count; ++i) {
     const std::string label = i % 2 == 0 ? "databases" : "networking";
-    out.push_back({label, classifier_words(text_about(label, static_cast<uint64_t>(i), 8), kClassifierBytes)});
+    out.push_back({label, classifier_words(text_about(label, static_cast<uint64_t>(i), 8), kTrainedBytes)});
   }
   return out;
 }
