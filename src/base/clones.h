@@ -1,5 +1,5 @@
-// SIGMA_WIDE_CLONES before a function: compiled for the plain instruction set and for wider vectors too, chosen when the
-// program is loaded. For loops over integers, whose results are the same bits in all of them.
+// SIGMA_WIDE_CLONES before a function: compiled for the plain instruction set and for wider vectors too, chosen when
+// the program is loaded. For loops over integers, whose results are the same bits in all of them.
 #pragma once
 
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)

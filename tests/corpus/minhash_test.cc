@@ -24,6 +24,20 @@ std::pair<std::vector<uint64_t>, std::vector<uint64_t>> make_pair(Rng& rng, size
   return {sorted(a), sorted(b)};
 }
 
+TEST(MinHash, ShinglesAreSortedAndEachOnce) {
+  Rng rng(3);
+  for (const size_t count : {size_t{0}, size_t{3}, size_t{5}, size_t{6}, size_t{100}, size_t{5000}}) {
+    std::vector<uint64_t> words, shingles, expected;
+    for (size_t i = 0; i < count; ++i) words.push_back(rng.below(4));  // most 5-grams come again
+    make_shingles(shingles, words);
+    append_ngrams(expected, words, kShingleWords);
+    if (expected.empty()) expected.push_back(words_hash(words, 0));
+    expected = sorted(expected);
+    expected.erase(std::unique(expected.begin(), expected.end()), expected.end());
+    EXPECT_EQ(shingles, expected);
+  }
+}
+
 TEST(MinHash, CandidatesFollowTheCurve) {
   Rng rng(7);
   constexpr int kPairs = 500;
