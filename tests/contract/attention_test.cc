@@ -82,15 +82,18 @@ TEST_P(AttentionAccuracy, LongContexts) {
 
 // Scores of tens of thousands: all weight goes to one position, and no exponential may overflow.
 TEST_P(AttentionAccuracy, LargeScores) {
-  Attention a = shape(4, 2, 1, 32, 32, 28);
-  a.scale = 0.125;
-  const Sequences sequences = make_sequences(a, std::array<int64_t, 1>{70}, rng);
-  const Sequence& s = sequences[0];
-  s.q.fill([&](int64_t, int64_t c) { return exact_integer(rng, c); });
-  s.k.fill([&](int64_t, int64_t c) { return exact_integer(rng, c); });
-  Player player(world, a, sequences);
-  player.play({{{0, 40}}, {{0, 1}}, {{0, 29}}});
-  Checker(player, 0, Scores::exact).check_all();
+  for (const int page_tokens : {5, 64}) {
+    Attention a = shape(4, 2, 1, 32, 32, 28);
+    a.scale = 0.125;
+    a.page_tokens = page_tokens;
+    const Sequences sequences = make_sequences(a, std::array<int64_t, 1>{170}, rng);
+    const Sequence& s = sequences[0];
+    s.q.fill([&](int64_t, int64_t c) { return exact_integer(rng, c); });
+    s.k.fill([&](int64_t, int64_t c) { return exact_integer(rng, c); });
+    Player player(world, a, sequences);
+    player.play({{{0, 40}}, {{0, 1}}, {{0, 129}}});
+    Checker(player, 0, Scores::exact).check_all();
+  }
 }
 
 TEST_P(AttentionAccuracy, EqualAndTinyInputs) {

@@ -125,15 +125,23 @@ TEST_P(Selective, LongContexts) {
     }
 }
 
-// Rising, falling and spiked scores: the order in which the best ones come must not matter.
+// Rising, falling and spiked scores, within a few units and over thousands: the order in which the best ones come must
+// not matter.
 TEST_P(Selective, AnyOrderOfScores) {
   const int64_t tokens = 400;
-  for (const int pattern : {0, 1, 2, 3}) {
+  for (const auto& [pattern, scale] : {std::pair{0, 0x1p-12},
+                                       {1, 0x1p-12},
+                                       {2, 0x1p-12},
+                                       {3, 0x1p-12},
+                                       {0, 0x1p-2},
+                                       {1, 0x1p-2},
+                                       {2, 0x1p-2},
+                                       {3, 0x1p-2}}) {
     Attention a = shape(50, VWeights::all);
-    a.scale = 0x1p-12;
+    a.scale = scale;
     const Sequences sequences = make_sequences(a, std::array{tokens}, rng);
     const Sequence& s = sequences[0];
-    const auto height = [&](int64_t r) {
+    const auto height = [&, pattern = pattern](int64_t r) {
       switch (pattern) {
         case 0:
           return r % 127;
