@@ -88,10 +88,11 @@ MachineLimits limits_of(const Results& results, const StepCell& cell, const std:
 }
 
 AttentionWork work_of(const WorkCell& cell, const std::string& name) {
-  const auto found = cell.seconds.find(name);
-  if (found == cell.seconds.end()) return {};
-  const double x[] = {context_of(cell.prefix[0]), context_of(cell.prefix[1])};
-  const double y[] = {median_of(found->second[0]), median_of(found->second[1])};
+  const auto found = cell.find(name);
+  if (found == cell.end()) return {};
+  const VariantWork& work = found->second;
+  const double x[] = {context_of(work.prefix[0]), context_of(work.prefix[1])};
+  const double y[] = {median_of(work.seconds[0]), median_of(work.seconds[1])};
   const double slope = (y[1] - y[0]) / (x[1] - x[0]);
   return {.fixed = y[0] - slope * x[0], .per_position = slope};
 }

@@ -196,35 +196,44 @@ StepCell Bench::step(int64_t prefix, int64_t batch, int rounds) {
   return cell;
 }
 
-WorkCell Bench::work(std::span<const Variant> sides, int rounds) {
-  // No more than half of what the largest cache holds.
-  int64_t longest = 4096;
-  for (const Variant& v : sides) {
-    const double row = cache_bytes_per_token(v.config, v.k_format, v.v_format) / v.config.layers;
-    while (longest > 2 * kPageTokens &&
-           static_cast<double>(longest) * row > 0.5 * static_cast<double>(last_level_cache_bytes()))
-      longest /= 2;
-  }
-  const auto pages = sequence_pages(1, longest);
-  struct Caches {
-    CacheRing k, v;
+// Tokens of which a variant reads no more than half of what the largest cache holds. Selective V at contexts of another
+// order: what its lists cost a token falls as they grow.
+static int64_t work_tokens(const Variant& v) {
+  int64_t tokens = v.v_top > 0 ? 16384 : 4096;
+  const auto bytes = [&] {
+    return step_cost(v.config, {}, v.cost_case(tokens, 1)).cache_bytes_read() / v.config.layers;
   };
-  std::vector<Caches> caches;
+  while (tokens > 2 * kPageTokens && bytes() > 0.5 * static_cast<double>(last_level_cache_bytes())) tokens /= 2;
+  return tokens;
+}
+
+WorkCell Bench::work(std::span<const Variant> sides, int rounds) {
+  struct Side {
+    const Variant& variant;
+    int64_t tokens;
+    CacheRing k, v;
+    std::vector<std::vector<PageId>> pages;
+  };
+  std::vector<Side> all;
   for (const Variant& v : sides) {
-    prepare_expansion(v, longest);
-    caches.push_back({CacheRing(context_.k, threads_, CacheKind::k, key_shape(v), 1, longest, 1),
-                      CacheRing(context_.k, threads_, CacheKind::v, value_shape(v), 1, longest, 1)});
+    const int64_t tokens = work_tokens(v);
+    prepare_expansion(v, tokens);
+    all.push_back({v, tokens, CacheRing(context_.k, threads_, CacheKind::k, key_shape(v), 1, tokens, 1),
+                   CacheRing(context_.k, threads_, CacheKind::v, value_shape(v), 1, tokens, 1),
+                   sequence_pages(1, tokens)});
   }
-  WorkCell cell{.prefix = {longest / 2 - kTokens, longest - kTokens}};
+  WorkCell cell;
   for (int round = -1; round < rounds; ++round)
     for (size_t at = 0; at < 2; ++at)
-      for (size_t i = 0; i < sides.size(); ++i) {
+      for (Side& side : all) {
+        VariantWork& work = cell[side.variant.name];
+        work.prefix[at] = (at == 0 ? side.tokens / 2 : side.tokens) - kTokens;
         LayerTimes times;
-        const Sequences sequences{1, cell.prefix[at] + std::max(round, 0) % kTokens, pages};
-        layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences);  // into the caches
-        for (int l = 0; l < sides[i].config.layers; ++l)
-          times.add(layer(sides[i], caches[i].k.next(), caches[i].v.next(), sequences));
-        if (round >= 0) cell.seconds[sides[i].name][at].push_back(times.attention);
+        const Sequences sequences{1, work.prefix[at] + std::max(round, 0) % kTokens, side.pages};
+        layer(side.variant, side.k.next(), side.v.next(), sequences);  // into the caches
+        for (int l = 0; l < side.variant.config.layers; ++l)
+          times.add(layer(side.variant, side.k.next(), side.v.next(), sequences));
+        if (round >= 0) work.seconds[at].push_back(times.attention);
       }
   return cell;
 }

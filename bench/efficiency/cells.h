@@ -53,10 +53,11 @@ struct WholePart {
 
 // Attention at two contexts so short that the processor's caches hold what a variant reads, each variant over one
 // buffer of each kind again and again: what is left of the time is work, not waiting for memory.
-struct WorkCell {
-  int64_t prefix[2] = {};
-  std::map<std::string, std::array<Rounds, 2>> seconds;  // by variant, all layers
+struct VariantWork {
+  std::array<int64_t, 2> prefix = {};
+  std::array<Rounds, 2> seconds;  // all layers
 };
+using WorkCell = std::map<std::string, VariantWork>;
 
 class Bench {
  public:

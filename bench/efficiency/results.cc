@@ -130,10 +130,14 @@ void take(Results& results, const Json& json) {
     else
       append(*same, cell);
   } else if (kind == "work") {
-    for (const Variant& v : variants())
-      for (size_t at = 0; at < 2; ++at)
-        append(results.work.seconds[v.name][at], rounds_of(json.at("seconds").at(v.name).at(at)));
-    for (size_t at = 0; at < 2; ++at) results.work.prefix[at] = json.at("prefix").at(at);
+    for (const Variant& v : variants()) {
+      const Json& work = json.at("variants").at(v.name);
+      VariantWork& all = results.work[v.name];
+      for (size_t at = 0; at < 2; ++at) {
+        all.prefix[at] = work.at("prefix").at(at);
+        append(all.seconds[at], rounds_of(work.at("seconds").at(at)));
+      }
+    }
   } else if (kind == "whole") {
     results.whole.push_back(whole_of(json));
     if (results.whole.back().part != std::ssize(results.whole) - 1 || results.whole.size() > kWholeParts)
@@ -205,9 +209,10 @@ Json to_json(const StepCell& cell) {
 }
 
 Json to_json(const WorkCell& cell) {
-  Json seconds = Json::object();
-  for (const auto& [name, lists] : cell.seconds) seconds[name] = {rounds_json(lists[0]), rounds_json(lists[1])};
-  return {{"kind", "work"}, {"prefix", cell.prefix}, {"seconds", seconds}};
+  Json all = Json::object();
+  for (const auto& [name, work] : cell)
+    all[name] = {{"prefix", work.prefix}, {"seconds", {rounds_json(work.seconds[0]), rounds_json(work.seconds[1])}}};
+  return {{"kind", "work"}, {"variants", all}};
 }
 
 Json to_json(const WholePart& cell) {

@@ -208,18 +208,21 @@ Table bandwidth_table(const Results& results) {
 }  // namespace
 
 Section cached_section(const Results& results) {
-  if (results.work.seconds.empty()) return {};
+  if (results.work.empty()) return {};
+  const auto tokens_of = [&](const char* name, size_t at) { return results.work.at(name).prefix[at] + kTokens; };
   Section section{.title = "Why: work that reading does not hide"};
   section.paragraphs = {
       fmt::format(
-          "The same kernels over {} and {} tokens, which the processor's caches hold: work with nothing to wait "
-          "for, on a line through both, beside what a cached token costs out of memory at the longest context "
-          "measured. STD and Sigma do the same multiply-adds for every query head, so that their work is closer "
-          "than their bytes.",
-          results.work.prefix[0] + kTokens, results.work.prefix[1] + kTokens),
+          "The same kernels over {} and {} tokens (selective V: {} and {}), of which the processor's caches hold what "
+          "is "
+          "read: work with nothing to wait for, on a line through both, beside what a cached token costs out of memory "
+          "at the longest context measured. STD and Sigma do the same multiply-adds for every query head, so that "
+          "their work is closer than their bytes.",
+          tokens_of("std", 0), tokens_of("std", 1), tokens_of("v_top", 0), tokens_of("v_top", 1)),
       "The prediction has nothing from out of memory but two speeds, of one thread that reads alone and of all that "
-      "read together: every thread by turns reads and works, those who read together share what the machine reads. "
-      "Where each has a path of its own nothing is hidden and work adds to reading; where they share one, a part is.",
+      "read together. Keys are fetched ahead of the work on them: the longer of both decides. Values come by turns "
+      "with the work on them: where each thread has a path of its own to memory nothing of it is hidden, where "
+      "they share one, a part is.",
       "The faster memory is, the more of the time is work: the last table has Sigma's saving by how fast the machine "
       "read beside each round, parted at the middle between the slowest and the fastest."};
   const int64_t longest = prefixes_of(results, 1).back();

@@ -170,8 +170,8 @@ class Study {
 
   void measure_steps(int64_t batch, const std::vector<int64_t>& prefixes, int passes) {
     for (int pass = 1; pass <= passes; ++pass) {
-      const auto& work = results().work.seconds;
-      if (batch == 1 && (work.empty() || std::ssize(work.begin()->second[0]) < pass * grid_.rounds)) {
+      const WorkCell& work = results().work;
+      if (batch == 1 && (work.empty() || std::ssize(work.begin()->second.seconds[0]) < pass * grid_.rounds)) {
         if (!time_left(0)) return;
         add(to_json(bench().work(variants(), grid_.rounds)));
       }

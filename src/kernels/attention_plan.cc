@@ -216,8 +216,10 @@ int64_t list_bytes(const AttentionPlan& plan, int64_t positions) {  // of one ro
 }
 
 void take_lists(const Context& context, const AttentionPlan& plan, AttentionTile& tile) {
-  const int64_t vectors = tile.rows * plan.args->q_heads, lists = plan.threads * vectors;
+  const int64_t vectors = tile.rows * plan.args->q_heads;
   Shortlists& l = tile.lists;
+  l.stride = round_up(vectors, 16);
+  const int64_t lists = plan.threads * l.stride;
   l.room = list_room(plan, tile.end());
   l.count = context.scratch.take<int32_t>(lists);
   l.bound = context.scratch.take<float>(lists);
@@ -236,7 +238,7 @@ void attend_selected(const AttentionSet& set, const Context& context, const Atte
   TaskSize size = tasks.size();
   for (AttentionTile& tile : tiles) {
     take_lists(context, plan, tile);
-    size.listed = std::max(size.listed, plan.threads * tile.lists.room);
+    size.room = std::max(size.room, tile.lists.room);
   }
   const ThreadScratch scratch(set, context, plan, size);
   run_tasks(context, plan, tasks, tasks.count(), [&](int64_t i, int thread) {

@@ -8,9 +8,10 @@
 // keys and then the values in the order in which a page holds them, since reading memory front to back is what decides
 // the time; many rows: one unit, which reuses what it has read.
 //
-// Determinism: the context is cut at absolute positions. Within a split of kAttentionSplit positions, blocks of
-// kAttentionBlock are folded in order by the online softmax; splits are merged in order. So a row's result depends on
-// nothing but its own query and context: not on how tiles and tasks are formed, on pages or on threads.
+// Determinism: the context is cut at absolute positions. Within a split of kAttentionSplit positions, groups of a few
+// are taken in by the online softmax in order, and the values of a block of kAttentionBlock after its scores; splits
+// are merged in order. So a row's result depends on nothing but its own query and context: not on how tiles and tasks
+// are formed, on pages or on threads.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +34,11 @@ struct AttentionPlan {
 // Selective V, for every vector of a tile: what each thread met of its largest scores (attention_select.h), and the
 // weights of all.
 struct Shortlists {
+  int64_t stride = 0;           // lists of a thread: vectors, rounded up to a cache line's worth of counts
   int64_t room = 0;             // of one list
-  int32_t* count = nullptr;     // [threads][vectors]
+  int32_t* count = nullptr;     // [threads][stride]
   float* bound = nullptr;       // likewise: smaller scores are not among the largest
-  float* score = nullptr;       // [threads][vectors][room + kListSlack]
+  float* score = nullptr;       // [threads][stride][room + kListSlack]
   int32_t* position = nullptr;  // likewise
   float* splits = nullptr;      // [vectors][splits of the context][2]: a reference m and the sum of 2^(s - m)
 };
@@ -62,7 +64,7 @@ struct AttentionTask {
 
 struct TaskSize {
   int64_t vectors = 0;  // that a task may have
-  int64_t listed = 0;   // scores that the lists of a vector may hold together
+  int64_t room = 0;     // of a list
 };
 
 // What an ISA supplies. scratch: 64-byte aligned, scratch_bytes(plan, the largest size of all tasks).

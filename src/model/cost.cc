@@ -110,8 +110,13 @@ StepTime predict_step(const StepCost& cost, const CostCase& c, Format weights, c
   StepTime t;
   t.store = cost.cache_bytes_stored() / limits.read;
   const double work = limits.work.at(static_cast<double>(c.context)) * static_cast<double>(c.batch);
-  t.attention = work > 0 ? time_by_turns(cost.cache_bytes_read(), work, limits)
-                         : time(cost.cache_bytes_read(), cost.flops.attention(), c.k_format);
+  if (work > 0) {
+    const double on_values = work * cost.flops.values / cost.flops.attention();
+    t.attention = std::max(cost.k.bytes_read / limits.read, work - on_values) +
+                  time_by_turns(cost.v.bytes_read, on_values, limits);
+  } else {
+    t.attention = time(cost.cache_bytes_read(), cost.flops.attention(), c.k_format);
+  }
   t.augmented_q = time(cost.weights.augmented_q, cost.flops.augmented_q, weights);
   t.rest = time(cost.weights.projections + cost.weights.norms, cost.flops.projections, weights) +
            time(cost.weights.ffn, cost.flops.ffn, weights) + time(cost.weights.head, cost.flops.head, weights);

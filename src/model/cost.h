@@ -85,7 +85,8 @@ struct MachineLimits {
 };
 
 // Seconds of a step that reads at the machine's limit or, where that takes longer, computes at it. Attention whose work
-// is known: time_by_turns.
+// is known, which keys and values share as they share its multiply-adds: keys are fetched ahead of the work on them, so
+// that the longer of both decides; values come by turns with theirs (time_by_turns).
 struct StepTime {
   double store = 0, attention = 0, augmented_q = 0, rest = 0;  // rest: every other weight
   double total() const { return store + attention + augmented_q + rest; }

@@ -59,7 +59,14 @@ TEST(Analysis, PredictionsTakeInWork) {
     const double work = test::law_of(name).at(prefix) / 4;
     EXPECT_NEAR(work_of(results.work, name).at(context_of(prefix)), work, 1e-9);
     const MachineLimits limits{.read = test::kRead / 1.4, .read_alone = test::kRead / 1.4, .threads = 2};
-    EXPECT_NEAR(step.predicted, time_by_turns(step.bytes, work, limits), 1e-6);  // the median round
+    const Variant& v = variant(name);
+    const CostCase c = v.cost_case(static_cast<int64_t>(context_of(prefix)), 1);
+    const StepCost cost = step_cost(v.config, {}, c);
+    const double on_values = work * cost.flops.values / cost.flops.attention();
+    EXPECT_NEAR(step.predicted,
+                std::max(cost.k.bytes_read / limits.read, work - on_values) +
+                    time_by_turns(cost.v.bytes_read, on_values, limits),
+                1e-6);  // the median round
     EXPECT_NEAR(step.off, step.predicted / step.seconds.median - 1, 0.02);
   }
 }

@@ -52,10 +52,11 @@ inline Results synthetic_study() {
   results.header = header_json({{"machine", "a law <of> time"}, {"kernels", "none"}, {"threads", 2}}, grid, 2048);
   for (const int64_t prefix : grid.samples) results.steps.push_back(step_cell(prefix, 1));
   for (const int64_t prefix : grid.batch_samples) results.steps.push_back(step_cell(prefix, grid.batch));
-  results.work.prefix[0] = 1014, results.work.prefix[1] = 2038;
-  for (const Variant& v : variants())
-    for (size_t at = 0; at < 2; ++at)
-      results.work.seconds[v.name][at] = Rounds(9, law_of(v.name).at(results.work.prefix[at]) / 4);
+  for (const Variant& v : variants()) {
+    VariantWork& work = results.work[v.name];
+    work.prefix = {1014, 2038};
+    for (size_t at = 0; at < 2; ++at) work.seconds[at] = Rounds(9, law_of(v.name).at(work.prefix[at]) / 4);
+  }
   const Rounds nine(9, 1.0);
   results.forward.push_back({4096, nine, {{"std", nine}, {"sigma", nine}}});
   results.memory = {{"std", 4096, 106496.0 * 4096}, {"sigma", 4096, 66560.0 * 4096}};

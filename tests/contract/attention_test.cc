@@ -1,6 +1,8 @@
 // Kernels::attention: every set and every pair of cache formats against the reference.
 #include <gtest/gtest.h>
 
+#include <numbers>
+
 #include "contract/attention_check.h"
 
 namespace sigma::test {
@@ -94,6 +96,24 @@ TEST_P(AttentionAccuracy, LargeScores) {
     player.play({{{0, 40}}, {{0, 1}}, {{0, 129}}});
     Checker(player, 0, Scores::exact).check_all();
   }
+}
+
+// A score far above the first ones, and one above that: what there is of weights is rescaled twice, and must not be
+// rounded again.
+TEST_P(AttentionAccuracy, WeightsAreRoundedOnce) {
+  Attention a = shape(1, 1, 1, 2, 2, 1);
+  if (a.k_format != Format::f32) return;
+  a.scale = std::numbers::ln2;  // scores are powers of two
+  a.page_tokens = 64;
+  const Sequences sequences = make_sequences(a, std::array<int64_t, 1>{65}, rng);
+  const Sequence& s = sequences[0];
+  s.q.fill([](int64_t, int64_t c) { return c == 0 ? 1.0 : 0.0; });
+  s.k.fill([](int64_t r, int64_t c) { return c > 0 ? 0.0 : r == 32 ? 19.0056 : r == 64 ? 20.9944 : 0.0; });
+  s.v.fill([](int64_t r, int64_t) { return r == 32 ? 1.0 : 0.0; });
+  Player player(world, a, sequences);
+  player.store_all();
+  player.attend_at(0, 64, 1);
+  Checker(player, 0).check_row(64);
 }
 
 TEST_P(AttentionAccuracy, EqualAndTinyInputs) {

@@ -159,8 +159,12 @@ TEST(Cost, WorkByTurnsWithReading) {
   const CostCase c{.context = 4096, .batch = 3};
   const StepCost cost = step_cost(kSigma, {}, c);
   limits.work = {.fixed = 1e-3, .per_position = 1e-6};
-  EXPECT_DOUBLE_EQ(predict_step(cost, c, Format::bf16, limits).attention,
-                   time_by_turns(cost.cache_bytes_read(), 3 * (1e-3 + 4096e-6), limits));
+  const double half = 3 * (1e-3 + 4096e-6) / 2;  // keys and values have as many multiply-adds
+  for (const double read : {1e6, 1e12}) {        // keys: reading decides, then work does
+    limits.read = read;
+    EXPECT_DOUBLE_EQ(predict_step(cost, c, Format::bf16, limits).attention,
+                     std::max(cost.k.bytes_read / read, half) + time_by_turns(cost.v.bytes_read, half, limits));
+  }
 }
 
 }  // namespace

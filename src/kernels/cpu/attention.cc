@@ -15,12 +15,12 @@ namespace {
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Of a list as long as a vector's of all threads.
-int64_t list_floats(int64_t listed) { return listed + kListSlack; }
+// Of a list with room for two others'.
+int64_t list_floats(int64_t room) { return 2 * room + kListSlack; }
 
 int64_t scratch_bytes(const AttentionPlan& plan, const TaskSize& size) {
   const int64_t bytes = Workspace(plan, size.vectors, nullptr).bytes;
-  return bytes + (size.listed > 0 ? 3 * 2 * 4 * list_floats(size.listed) : 0);  // what `select` takes
+  return bytes + (size.room > 0 ? 3 * 2 * 4 * list_floats(size.room) : 0);  // what `select` takes
 }
 
 // Calls use(begin, count) for the blocks of a split.
@@ -143,11 +143,11 @@ struct Recorder {
       const F32 least_noted = set(triggers[i]);
       uint32_t lanes = lanes_ge(a, least_noted) | lanes_ge(b, least_noted) << kLanes;
       if (lanes != 0) [[unlikely]] {
-        if (exceeds_reference(a, b, set(references[i]))) {
+        if (exceeds_reference(a, b, references[i])) {
           raise_reference(work, group.vector + i, a, b);
           triggers[i] = trigger_of(group.vector + i);
         }
-        if (triggers[i] < bounds[i]) lanes = lanes_ge(a, set(bounds[i])) | lanes_ge(b, set(bounds[i])) << kLanes;
+        lanes = lanes_ge(a, set(bounds[i])) | lanes_ge(b, set(bounds[i])) << kLanes;
         if (left < kGroup) lanes &= (1u << left) - 1;
         List list{scores, positions, counts[i]};
         append(list, a, static_cast<int32_t>(position), lanes & ((1u << kLanes) - 1));
@@ -164,12 +164,12 @@ struct Recorder {
 void score(const AttentionPlan& plan, const AttentionTask& task, int thread, std::byte* scratch) {
   const AttentionTile& tile = *task.tile;
   const float scale = plan.args->scale * kLog2E;
-  const int64_t unit_vectors = tile.rows * plan.q_heads, all = tile.rows * plan.args->q_heads;
+  const int64_t unit_vectors = tile.rows * plan.q_heads;
   const int64_t first = task.unit * unit_vectors, vectors = (task.unit_end - task.unit) * unit_vectors;
   const int64_t splits = (tile.end() + kAttentionSplit - 1) / kAttentionSplit;
   const Workspace work(plan, vectors, scratch);
   const Recorder record{
-      .plan = plan, .tile = tile, .work = work, .first = thread * all + first, .trigger = work.factor};
+      .plan = plan, .tile = tile, .work = work, .first = thread * tile.lists.stride + first, .trigger = work.factor};
   store_queries(plan, task, work.queries);
   for (int64_t split = task.begin; split < task.end; split += kAttentionSplit) {
     begin_split(work, vectors, 0);
@@ -249,20 +249,22 @@ void add_chosen(const AttentionPlan& plan, const AttentionTile& tile, const Work
 // The best of all threads' lists of a vector, in order of position.
 void choose(const AttentionPlan& plan, const AttentionTile& tile, int64_t vector, List& choice, const List& spare) {
   const Shortlists& lists = tile.lists;
-  const int64_t vectors = tile.rows * plan.args->q_heads;
+  const int64_t end = plan.threads * lists.stride, v_top = plan.args->v_top;
   float bound = kMinusInf;
-  for (int64_t i = vector; i < plan.threads * vectors; i += vectors)
-    bound = lists.bound[i] > bound ? lists.bound[i] : bound;
+  for (int64_t i = vector; i < end; i += lists.stride) bound = lists.bound[i] > bound ? lists.bound[i] : bound;
   choice.count = 0;
-  for (int64_t i = vector; i < plan.threads * vectors; i += vectors) append_reaching(choice, list_of(lists, i), bound);
-  keep_largest(choice, spare, plan.args->v_top);
+  for (int64_t i = vector; i < end; i += lists.stride) {
+    append_reaching(choice, list_of(lists, i), bound);
+    if (choice.count > lists.room) bound = shorten(choice, spare, v_top);
+  }
+  keep_largest(choice, spare, v_top);
 }
 
 // The vectors of one V head: the next one's choice is made while the rows of the last one's are on their way.
 void select(const AttentionPlan& plan, const AttentionTile& tile, int v_head, std::byte* scratch) {
   const Workspace work(plan, 1, scratch);
   const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads, first = v_head * vectors;
-  const int64_t head = v_head * plan.v.head_bytes, length = list_floats(plan.threads * tile.lists.room);
+  const int64_t head = v_head * plan.v.head_bytes, length = list_floats(tile.lists.room);
   List lists[3];
   for (int i = 0; i < 3; ++i)
     lists[i] = {work.rest + 2 * i * length, reinterpret_cast<int32_t*>(work.rest + (2 * i + 1) * length), 0};

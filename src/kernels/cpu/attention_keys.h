@@ -192,10 +192,6 @@ struct DotQ8 {
           SIGMA_UNROLL
           for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
         }
-        if constexpr (M >= kFarRows) {
-          SIGMA_UNROLL
-          for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
-        }
         SIGMA_UNROLL
         for (int m = 0; m < M; ++m) {
           const I32 q = set_raw(t.q + m * t.q_stride + b * kQuantBlock + i * 4);

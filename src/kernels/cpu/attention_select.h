@@ -108,11 +108,12 @@ inline void sort_by_position(List& list, List spare) {
 // Appends what reaches the bound to `out`, which may be `list` with a count of its own.
 inline void append_reaching(List& out, const List& list, float bound) {
   for (int64_t i = 0; i < list.count; i += kLanes) {
-    const F32 s = load(list.score + i), positions = as_f32(load(list.position + i));
+    const F32 s = load(list.score + i);
+    const I32 position = load(list.position + i);
     uint32_t lanes = lanes_ge(s, set(bound));
     if (list.count - i < kLanes) lanes &= (1u << (list.count - i)) - 1;
     store_lanes(out.score + out.count, s, lanes);
-    store_lanes(reinterpret_cast<float*>(out.position + out.count), positions, lanes);
+    store_lanes(out.position + out.count, position, lanes);
     out.count += __builtin_popcount(lanes);
   }
 }
@@ -132,14 +133,10 @@ inline void keep_largest(List& list, const List& spare, int64_t k) {
   }
   sort_by_position(list, spare);
   if (list.count <= k) return;
-  int64_t kept = 0, surplus = list.count - k;
-  for (int64_t i = list.count - 1; surplus > 0; --i) {  // the last of the ties go
-    if (list.score[i] != last) continue;
-    list.score[i] = __builtin_nanf("");
-    --surplus;
-  }
+  int64_t ties = k, kept = 0;  // ties: with the last, that may stay
+  for (int64_t i = 0; i < list.count; ++i) ties -= list.score[i] > last;
   for (int64_t i = 0; i < list.count; ++i) {
-    if (list.score[i] != list.score[i]) continue;
+    if (list.score[i] == last && ties-- <= 0) continue;
     list.score[kept] = list.score[i];
     list.position[kept++] = list.position[i];
   }
@@ -162,7 +159,7 @@ inline float shorten(List& list, const List& spare, int64_t k) {
 inline void append(List& list, F32 scores, int32_t first, uint32_t lanes) {
   alignas(64) static constexpr int32_t kIndex[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   store_lanes(list.score + list.count, scores, lanes);
-  store_lanes(reinterpret_cast<float*>(list.position + list.count), as_f32(load(kIndex) + set(first)), lanes);
+  store_lanes(list.position + list.count, load(kIndex) + set(first), lanes);
   list.count += __builtin_popcount(lanes);
 }
 

@@ -20,7 +20,7 @@ inline constexpr float kMinusInf = -__builtin_inff();
 
 // The softmax so far of some vectors: a reference m, the sum of 2^(s - m), the sum of 2^(s - m) V. Scores are in units
 // of ln 2 here: scale log2(e) dot(q, K). The reference need not be the largest score, only near enough for 2^(s - m) to
-// be a float: it is the largest of the first group of positions, and of a later one where that exceeds it by kHeadroom.
+// be a float: it is the largest of the first group of positions, and raised where a later one exceeds it by kHeadroom.
 struct Softmax {
   float *m = nullptr, *l = nullptr;  // [vectors]
   float* o = nullptr;                // [vectors][padded v dim]
@@ -33,7 +33,7 @@ struct Workspace {
   Queries queries;       // of all of the task's vectors
   Softmax split, whole;  // likewise: of the current split, of all before it
   std::byte* p;          // likewise: [vectors][p_stride], of a block
-  float* factor;         // [vectors]: what the block made of the weights before it
+  float* factor;         // [vectors]: what the block multiplies the weights before it by (`score`: its triggers)
   float* sums;           // [vectors][kLanes]: of the split's weights
   int32_t* seen;         // [vectors]: positions of the block that the vector sees
   float* scores;         // [kBufferedVectors][kScoreStride]
@@ -181,17 +181,19 @@ inline void store_weights(bool pairs, std::byte* p, F32 a, F32 b) {
   }
 }
 
-// Makes the largest of the scores a, b the vector's reference. Returns what the weights so far are to be multiplied by;
-// those summed up are.
+// Raises the vector's reference by a whole number, to the largest of the scores a, b or less than 1 above it: so what
+// there is of weights is rescaled without rounding. Returns the factor; the sums have it already. The first reference
+// is the largest score itself.
 [[gnu::noinline]] inline float raise_reference(const Workspace& work, int64_t vector, F32 a, F32 b) {
-  const float m = max_of(max(a, b)), factor = exp2_of(work.split.m[vector] - m);
+  float& m = work.split.m[vector];
+  const float largest = max_of(max(a, b)), rise = __builtin_ceilf(largest - m), factor = exp2_of(-rise);
+  m = m > kMinusInf ? m + rise : largest;
   float* sums = work.sums + vector * kLanes;
   store(sums, load(sums) * set(factor));
-  work.split.m[vector] = m;
   return factor;
 }
 
-inline bool exceeds_reference(F32 a, F32 b, F32 m) { return lanes_ge(max(a, b) - m, set(kHeadroom)) != 0; }
+inline bool exceeds_reference(F32 a, F32 b, float m) { return lanes_ge(max(a, b), set(m + kHeadroom)) != 0; }
 
 // Multiplies the weights of groups [0, end) of a block.
 [[gnu::noinline]] inline void rescale_weights(bool pairs, std::byte* p, int64_t end, float factor) {
@@ -214,14 +216,14 @@ inline void weigh_group(const Workspace& work, bool pairs, float scale, const Sc
   for (int64_t i = 0; i < group.n; ++i, s += group.stride, p += p_stride, sums += kLanes) {
     const int64_t left = seen[i] - group.first;
     if (left <= 0) continue;
-    F32 a = load(s) * set(scale), b = load(s + kLanes) * set(scale), m = set(references[i]);
+    F32 a = load(s) * set(scale), b = load(s + kLanes) * set(scale);
     if (left < kGroup) see(a, b, static_cast<int>(left));
-    if (exceeds_reference(a, b, m)) [[unlikely]] {
+    if (exceeds_reference(a, b, references[i])) [[unlikely]] {
       const float factor = raise_reference(work, group.vector + i, a, b);
       work.factor[group.vector + i] *= factor;
       rescale_weights(pairs, p, group.first, factor);
-      m = set(references[i]);
     }
+    const F32 m = set(references[i]);
     a = exp2(a - m);
     b = exp2(b - m);
     store_weights(pairs, p + offset, a, b);

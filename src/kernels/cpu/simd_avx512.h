@@ -86,6 +86,9 @@ inline uint32_t lanes_ge(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE
 inline void store_lanes(float* p, F32 v, uint32_t lanes) {
   _mm512_storeu_ps(p, _mm512_maskz_compress_ps(static_cast<__mmask16>(lanes), v));  // the form to memory is slow
 }
+inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
+  _mm512_storeu_si512(p, _mm512_maskz_compress_epi32(static_cast<__mmask16>(lanes), (__m512i)v));
+}
 
 inline I32 to_i32(F32 v) { return (I32)_mm512_cvtps_epi32(v); }
 inline F32 to_f32(I32 v) { return _mm512_cvtepi32_ps((__m512i)v); }

@@ -89,6 +89,11 @@ inline void store_lanes(float* p, F32 v, uint32_t lanes) {
   store(all, v);
   for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
 }
+inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
+  int32_t all[kLanes];
+  store(all, v);
+  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
+}
 
 inline I32 to_i32(F32 v) { return vcvtnq_s32_f32(v); }
 inline F32 to_f32(I32 v) { return vcvtq_f32_s32(v); }

@@ -99,6 +99,11 @@ inline void store_lanes(float* p, F32 v, uint32_t lanes) {
   store(all, v);
   for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
 }
+inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
+  int32_t all[kLanes];
+  store(all, v);
+  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
+}
 
 // Adding 1.5 * 2^23 leaves the integer, rounded to nearest even, in the low bits.
 inline I32 to_i32(F32 v) { return as_i32(v + set(12582912.0f)) - as_i32(set(12582912.0f)); }

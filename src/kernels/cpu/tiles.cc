@@ -110,7 +110,7 @@ void quantised_tile(float* acc, const std::byte* activations, const std::byte* w
     F32 out[R][V];
     load_accumulators(out, acc, v0, first);
     for (int64_t b = 0; b < blocks; ++b) {
-      if constexpr (kFar)
+      if (kFar && v0 == 0)
         for (size_t i = 0; i < sizeof(W); i += 64)
           prefetch_far(reinterpret_cast<const std::byte*>(w + b) + kFarBytes + i);
 #pragma GCC unroll 2
