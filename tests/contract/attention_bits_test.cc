@@ -2,8 +2,6 @@
 // threads, what other sequences and later positions hold.
 #include <gtest/gtest.h>
 
-#include <numbers>
-
 #include "contract/attention.h"
 
 namespace sigma::test {
@@ -138,33 +136,6 @@ TEST_P(AttentionBits, ThreadsDoNotMatter) {
       expect_same(other, a, sequences, {{{0, 50}, {1, 33}}, {{0, 1}}, {{0, 19}}}, expected);
     }
   }
-}
-
-// Scores just below what would change a split's softmax: what a thread met before in other splits must not decide.
-TEST_P(AttentionBits, WhatAThreadMetBeforeDoesNotMatter) {
-  Attention a = shape(20, 100);
-  if (a.k_format != Format::f32) return;
-  a.q_heads = a.k_heads = a.v_heads = 1;
-  a.page_tokens = 64;
-  a.scale = std::numbers::ln2;  // scores are powers of two
-  const int64_t tokens = 4 * 512;
-  const Sequences sequences = make_sequences(a, std::array{tokens}, rng);
-  const Sequence& s = sequences[0];
-  s.q.fill([](int64_t, int64_t c) { return c == 0 ? 1.0 : 0.0; });
-  s.k.fill([](int64_t r, int64_t c) {
-    if (c > 0) return 0.0;
-    if (r < 512) return 10.5;
-    return r % 512 == 200 ? 10.0 - 0x1p-20 : -10.0;
-  });
-  const auto run = [&](int threads) {
-    World other(world.kernels(), threads);
-    Player player(other, a, sequences);
-    player.store_all();
-    player.attend_at(0, tokens - 1, 1);
-    return std::vector<float>(player.out(0).row(tokens - 1), player.out(0).row(tokens - 1) + a.v_dim);
-  };
-  const std::vector<float> expected = run(1);
-  for (int i = 0; i < 10; ++i) EXPECT_TRUE(same_bits(expected, run(4)));
 }
 
 // Over several of whatever pieces a kernel cuts the context into.
