@@ -213,11 +213,10 @@ Section cached_section(const Results& results) {
   Section section{.title = "Why: work that reading does not hide"};
   section.paragraphs = {
       fmt::format(
-          "The same kernels over {} and {} tokens (selective V: {} and {}), of which the processor's caches hold what "
-          "is "
-          "read: work with nothing to wait for, on a line through both, beside what a cached token costs out of memory "
-          "at the longest context measured. STD and Sigma do the same multiply-adds for every query head, so that "
-          "their work is closer than their bytes.",
+          "The same kernels over {} and {} tokens (selective V: {} and {}), so that the caches hold what is read: work "
+          "with nothing to wait for, on a line through both, beside what a cached token costs out of memory at the "
+          "longest context measured. STD and Sigma do the same multiply-adds for every query head, so that their work "
+          "is closer than their bytes.",
           tokens_of("std", 0), tokens_of("std", 1), tokens_of("v_top", 0), tokens_of("v_top", 1)),
       "The prediction has nothing from out of memory but two speeds, of one thread that reads alone and of all that "
       "read together. Keys are fetched ahead of the work on them: the longer of both decides. Values come by turns "

@@ -118,10 +118,8 @@ struct ScoreTile {
 // Strips that a tile of vectors is multiplied with before their scores are taken in.
 inline constexpr int kStrips = 2;
 
-// Tiles of many rows compute so long on each line of keys that the processor's own prefetchers fall behind; with few
-// rows, where memory decides, they do better alone.
-inline constexpr int kFarRows = kLanes == 16 ? 6 : 4;
-inline constexpr int64_t kFarBytes = 16384;
+template <int M>
+inline constexpr bool kFetchesAhead = M * 64 / (4 * kLanes) >= kFarDots;
 
 // Dot products of one strip: acc[m][c].
 struct DotBf16 {
@@ -133,7 +131,7 @@ struct DotBf16 {
       I32 k[N];
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
-      if constexpr (M >= kFarRows) {
+      if constexpr (kFetchesAhead<M>) {
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
       }
@@ -188,7 +186,7 @@ struct DotQ8 {
         I32 k[N];
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) k[c] = in_order(load_raw(keys + c * kLanes * 4));
-        if constexpr (M >= kFarRows) {
+        if constexpr (kFetchesAhead<M>) {
           SIGMA_UNROLL
           for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
         }
@@ -199,10 +197,10 @@ struct DotQ8 {
           for (int c = 0; c < N; ++c) sum[m][c] = dot_u8s8(sum[m][c], k[c], q);
         }
       }
+      if constexpr (kFetchesAhead<M>) prefetch_far(scales + kFarBytes);
       SIGMA_UNROLL
       for (int c = 0; c < N; ++c) {
         const F32 k_scale = load_f16(reinterpret_cast<const f16*>(scales) + c * kLanes);
-        if constexpr (M >= kFarRows) prefetch_far(scales + c * kLanes * 2 + kFarBytes);
         SIGMA_UNROLL
         for (int m = 0; m < M; ++m) {
           const F32 q_scale = set(reinterpret_cast<const float*>(t.q + m * t.q_stride + t.dim)[b]);

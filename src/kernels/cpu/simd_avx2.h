@@ -95,17 +95,6 @@ inline uint32_t lanes_ge(F32 a, F32 b) {
   return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)));
 }
 
-inline void store_lanes(float* p, F32 v, uint32_t lanes) {
-  float all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
-  int32_t all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-
 inline I32 to_i32(F32 v) { return (I32)_mm256_cvtps_epi32(v); }
 inline F32 to_f32(I32 v) { return _mm256_cvtepi32_ps((__m256i)v); }
 inline I32 as_i32(F32 v) { return (I32)_mm256_castps_si256(v); }
@@ -133,25 +122,14 @@ inline I32 in_order(I32 v) {
   asm volatile("" : "+x"(v));
   return v;
 }
-inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
-  store_bf16(p, a);
-  store_bf16(p + kLanes, b);
-}
 inline F32 set_f16(const f16* p) { return _mm256_cvtph_ps(_mm_set1_epi16(static_cast<int16_t>(p->bits))); }
 inline I32 unpack_low(I32 a, I32 b) { return (I32)_mm256_unpacklo_epi16((__m256i)a, (__m256i)b); }
 inline I32 unpack_high(I32 a, I32 b) { return (I32)_mm256_unpackhi_epi16((__m256i)a, (__m256i)b); }
-inline F32 split_power(F32 x, F32& f) {
-  const F32 t = max(set(-160.0f), x);  // this order lets NaN through
-  const F32 n = _mm256_round_ps(t, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  f = t - n;
-  return n;
-}
-inline F32 scale_by_power(F32 p, F32 n) {
-  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
-  return p * power;
-}
+inline F32 round(F32 v) { return _mm256_round_ps(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 
 inline void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 inline void prefetch_far(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
 }  // namespace sigma::SIGMA_ISA
+
+#include "kernels/cpu/simd_plain.h"

@@ -84,17 +84,6 @@ inline uint32_t lanes_ge(F32 a, F32 b) {
   return vaddvq_u32(vandq_u32(vcgeq_f32(a, b), vld1q_u32(bits)));
 }
 
-inline void store_lanes(float* p, F32 v, uint32_t lanes) {
-  float all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
-  int32_t all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-
 inline I32 to_i32(F32 v) { return vcvtnq_s32_f32(v); }
 inline F32 to_f32(I32 v) { return vcvtq_f32_s32(v); }
 inline I32 as_i32(F32 v) { return vreinterpretq_s32_f32(v); }
@@ -125,10 +114,6 @@ inline I32 in_order(I32 v) {
   asm volatile("" : "+w"(v));
   return v;
 }
-inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
-  store_bf16(p, a);
-  store_bf16(p + kLanes, b);
-}
 inline F32 set_f16(const f16* p) { return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(p->bits))); }
 inline I32 unpack_low(I32 a, I32 b) {
   return vreinterpretq_s32_s16(vzip1q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
@@ -136,18 +121,11 @@ inline I32 unpack_low(I32 a, I32 b) {
 inline I32 unpack_high(I32 a, I32 b) {
   return vreinterpretq_s32_s16(vzip2q_s16(vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b)));
 }
-inline F32 split_power(F32 x, F32& f) {
-  const F32 t = max(set(-160.0f), x);  // this order lets NaN through
-  const F32 n = vrndnq_f32(t);
-  f = t - n;
-  return n;
-}
-inline F32 scale_by_power(F32 p, F32 n) {
-  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
-  return p * power;
-}
+inline F32 round(F32 v) { return vrndnq_f32(v); }
 
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 inline void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace sigma::SIGMA_ISA
+
+#include "kernels/cpu/simd_plain.h"

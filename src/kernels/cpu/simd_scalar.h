@@ -94,17 +94,6 @@ inline uint32_t lanes_ge(F32 a, F32 b) {
   return bits;
 }
 
-inline void store_lanes(float* p, F32 v, uint32_t lanes) {
-  float all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-inline void store_lanes(int32_t* p, I32 v, uint32_t lanes) {
-  int32_t all[kLanes];
-  store(all, v);
-  for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
-}
-
 // Adding 1.5 * 2^23 leaves the integer, rounded to nearest even, in the low bits.
 inline I32 to_i32(F32 v) { return as_i32(v + set(12582912.0f)) - as_i32(set(12582912.0f)); }
 inline F32 to_f32(I32 v) {
@@ -123,10 +112,6 @@ inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
 inline I32 dot_u7s8(I32 acc, I32 u, I32 s) { return dot_u8s8(acc, u, s); }
 
 inline I32 in_order(I32 v) { return v; }
-inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
-  store_bf16(p, a);
-  store_bf16(p + kLanes, b);
-}
 inline F32 set_f16(const f16* p) { return set(to_f32(*p)); }
 using I16 = int16_t __attribute__((vector_size(16)));
 inline I32 unpack_low(I32 a, I32 b) {
@@ -137,18 +122,11 @@ inline I32 unpack_high(I32 a, I32 b) {
   const I16 x = (I16)a, y = (I16)b;
   return (I32)I16{x[4], y[4], x[5], y[5], x[6], y[6], x[7], y[7]};
 }
-inline F32 split_power(F32 x, F32& f) {
-  const F32 t = max(set(-160.0f), x);  // this order lets NaN through
-  const F32 n = t + set(12582912.0f) - set(12582912.0f);
-  f = t - n;
-  return n;
-}
-inline F32 scale_by_power(F32 p, F32 n) {
-  const F32 power = as_f32((to_i32(max(n, set(-127.0f))) + set(127)) << 23);  // 2^-127 is 0 here
-  return p * power;
-}
+inline F32 round(F32 v) { return v + set(12582912.0f) - set(12582912.0f); }
 
 inline void prefetch(const void* p) { __builtin_prefetch(p); }
 inline void prefetch_far(const void* p) { __builtin_prefetch(p, 0, 2); }
 
 }  // namespace sigma::SIGMA_ISA
+
+#include "kernels/cpu/simd_plain.h"
