@@ -38,8 +38,11 @@ constexpr Case kCases[] = {
     {"attention sigma, q8 K, v-top 100", 4, 16, Format::q8_0, Format::bf16, 100},
 };
 
-// The layers of one case: together so much of what a pass reads that no cache holds any of it when its turn comes
-// again.
+// What one pass reads, at least: some milliseconds of memory's time. Nothing of it is in a cache when its turn comes
+// again, since the machine reads a block that no cache holds after each (Machine::read_once).
+constexpr int64_t kPassBytes = int64_t{256} << 20;
+
+// The layers of one case, each read once in a pass.
 class Layers {
  public:
   Layers(const Kernels& kernels, ThreadPool& threads, const Case& c) : case_(c), context_{kernels, threads, scratch_} {
@@ -47,7 +50,7 @@ class Layers {
     const int64_t pages = kContext / kPageTokens;
     const int64_t k_bytes = pages * kernels.page_bytes(CacheKind::k, k);
     const int64_t v_bytes = pages * kernels.page_bytes(CacheKind::v, v);
-    const auto layers = std::max<int64_t>(4, 1 + 8 * last_level_cache_bytes() / static_cast<int64_t>(bytes()));
+    const auto layers = std::max<int64_t>(4, 1 + kPassBytes / static_cast<int64_t>(bytes()));
     k_ = Buffer(static_cast<size_t>(layers * k_bytes));
     v_ = Buffer(static_cast<size_t>(layers * v_bytes));
     for (int64_t i = 0; i < pages; ++i) pages_.push_back(static_cast<PageId>(i));

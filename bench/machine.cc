@@ -22,13 +22,15 @@ constexpr int64_t kPeakLoops = 1000000;
 std::atomic<int64_t> sink;  // what measured loops compute goes here, or they would be removed
 
 #ifdef __x86_64__
-#define SIGMA_AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni,avx512bf16")))
+#define SIGMA_AVX512 __attribute__((target("avx512f,avx512bw,avx512vnni")))
+#define SIGMA_AVX512_BF16 __attribute__((target("avx512f,avx512bw,avx512bf16")))
 #define SIGMA_AVX2 __attribute__((target("avx2,fma")))
 
 bool has_avx512() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vnni") &&
-         __builtin_cpu_supports("avx512bf16");
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vnni");
 }
+bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
@@ -95,7 +97,7 @@ SIGMA_AVX512 double f32_avx512(int64_t loops) {
   return static_cast<double>(loops) * 12 * 16 * 2;
 }
 
-SIGMA_AVX512 double bf16_avx512(int64_t loops) {
+SIGMA_AVX512_BF16 double bf16_avx512(int64_t loops) {
   __m512 acc[12], a = _mm512_set1_ps(one);
   for (__m512& x : acc) x = a;
   for (int64_t i = 0; i < loops; ++i) {
@@ -162,7 +164,7 @@ PeakLoop peak_loop(Peak kind) {
     case Peak::f32:
       return avx512 ? f32_avx512 : avx2 ? f32_avx2 : f32_portable;
     case Peak::bf16:
-      return avx512 ? bf16_avx512 : nullptr;
+      return has_avx512_bf16() ? bf16_avx512 : peak_loop(Peak::f32);  // what bf16 is widened to
     case Peak::int8:
       return avx512 ? int8_avx512 : avx2 ? int8_avx2 : nullptr;
   }

@@ -10,6 +10,11 @@
 
 namespace sigma {
 
+#ifdef SIGMA_HAVE_avx512_bf16
+namespace avx512_bf16 {
+extern const Kernels kernels;
+}
+#endif
 #ifdef SIGMA_HAVE_avx512
 namespace avx512 {
 extern const Kernels kernels;
@@ -43,21 +48,23 @@ const Kernels* neon_kernels() {
 #endif
 }
 
-#ifdef SIGMA_HAVE_avx2
+#ifdef __x86_64__
 namespace {
 
 // __builtin_cpu_supports also asks whether the operating system saves the registers; not every compiler knows f16c.
-bool has_avx2() {
+[[maybe_unused]] bool has_avx2() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   const bool f16c = __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
   return f16c && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
-bool has_avx512() {
+[[maybe_unused]] bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+         __builtin_cpu_supports("avx512vnni");
 }
+
+[[maybe_unused]] bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 }  // namespace
 #endif
@@ -73,6 +80,14 @@ const Kernels* avx2_kernels() {
 const Kernels* avx512_kernels() {
 #ifdef SIGMA_HAVE_avx512
   return has_avx512() ? &avx512::kernels : nullptr;
+#else
+  return nullptr;
+#endif
+}
+
+const Kernels* avx512_bf16_kernels() {
+#ifdef SIGMA_HAVE_avx512_bf16
+  return has_avx512_bf16() ? &avx512_bf16::kernels : nullptr;
 #else
   return nullptr;
 #endif

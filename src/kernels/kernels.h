@@ -67,7 +67,7 @@ struct Context {
 };
 
 struct Kernels {
-  const char* name;  // "ref", "avx512", "avx2", "neon", "scalar"
+  const char* name;  // "ref", "avx512_bf16", "avx512", "avx2", "neon", "scalar"
 
   // Lays out a matrix. threads: used to pack in parallel.
   PackedMatrix (*pack)(ThreadPool& threads, const MatrixSource& source);
@@ -106,8 +106,8 @@ struct Kernels {
 
 // The plain set: no SIMD, f32 arithmetic on dequantised values with f64 sums. Slow, small, right.
 const Kernels& reference_kernels();
-// The best set for this machine's CPU, or the one named by SIGMA_KERNELS (ref, scalar, avx2, avx512, neon).
-// Error when the named one is unknown or cannot run here.
+// The best set for this machine's CPU, or the one named by SIGMA_KERNELS (ref, scalar, avx2, avx512, avx512_bf16,
+// neon). Error when the named one is unknown or cannot run here.
 const Kernels& cpu_kernels();
 // Every set that can run on this machine, the reference first.
 std::span<const Kernels* const> runnable_kernels();

@@ -33,8 +33,8 @@ const Kernels& choose() {
 std::span<const Kernels* const> runnable_kernels() {
   static const std::vector<const Kernels*> runnable = [] {
     std::vector<const Kernels*> found;
-    for (const Kernels* set :
-         {&reference_kernels(), scalar_kernels(), neon_kernels(), avx2_kernels(), avx512_kernels()})
+    for (const Kernels* set : {&reference_kernels(), scalar_kernels(), neon_kernels(), avx2_kernels(), avx512_kernels(),
+                               avx512_bf16_kernels()})
       if (set != nullptr) found.push_back(set);
     return found;
   }();

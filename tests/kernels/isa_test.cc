@@ -13,8 +13,11 @@ namespace sigma {
 namespace {
 
 TEST(Isa, SetsAreNamedAfterTheirIsaAndComplete) {
-  const std::pair<const Kernels*, std::string_view> sets[] = {
-      {avx512_kernels(), "avx512"}, {avx2_kernels(), "avx2"}, {neon_kernels(), "neon"}, {scalar_kernels(), "scalar"}};
+  const std::pair<const Kernels*, std::string_view> sets[] = {{avx512_bf16_kernels(), "avx512_bf16"},
+                                                              {avx512_kernels(), "avx512"},
+                                                              {avx2_kernels(), "avx2"},
+                                                              {neon_kernels(), "neon"},
+                                                              {scalar_kernels(), "scalar"}};
   EXPECT_NE(scalar_kernels(), nullptr);
   for (const auto& [set, name] : sets) {
     if (set == nullptr) continue;
@@ -25,6 +28,9 @@ TEST(Isa, SetsAreNamedAfterTheirIsaAndComplete) {
   if (avx512_kernels() != nullptr) {
     EXPECT_NE(avx2_kernels(), nullptr) << "a CPU with AVX-512 has AVX2";
   }
+  if (avx512_bf16_kernels() != nullptr) {
+    EXPECT_NE(avx512_kernels(), nullptr) << "a CPU with AVX-512's BF16 has the rest of it";
+  }
 }
 
 // Global symbols of an ISA's objects must name that ISA: another one (an inline function of a library, say) would be
@@ -32,7 +38,7 @@ TEST(Isa, SetsAreNamedAfterTheirIsaAndComplete) {
 TEST(Isa, ObjectsDefineNothingOutsideTheirNamespace) {
   const std::filesystem::path build = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path();
   int symbols = 0;
-  for (const std::string isa : {"avx512", "avx2", "scalar", "neon"}) {
+  for (const std::string isa : {"avx512_bf16", "avx512", "avx2", "scalar", "neon"}) {
     std::ifstream objects(build / ("isa_objects_" + isa + ".txt"));     // written by src/kernels/CMakeLists.txt
     const std::string in_namespace = std::to_string(isa.size()) + isa;  // as names are mangled
     for (std::string object; std::getline(objects, object);) {

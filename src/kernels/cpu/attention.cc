@@ -211,7 +211,7 @@ void prefetch_chosen(const AttentionPlan& plan, const AttentionTile& tile, const
 // o = sum of p V over the chosen positions, over the sum of all p or of the chosen ones' p.
 void add_chosen(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work, const List& choice,
                 int64_t head, int64_t vector) {
-  const bool pairs = plan.v.format == Format::bf16;
+  const bool pairs = in_pairs(plan.v);
   const int64_t v_dim = plan.v.padded_dim, splits = (tile.end() + kAttentionSplit - 1) / kAttentionSplit;
   const float* part = tile.lists.splits + vector * splits * 2;
   float m = part[0], all = part[1];

@@ -36,7 +36,7 @@ inline void widen_strip(float* keys, const Strip& strip, int64_t head, const KvL
           break;
         case Format::bf16: {
           const I32 pair = load_raw(in + j / 2 * layout.key_step + c * 4);
-          store(out, as_f32(j % 2 == 0 ? pair << 16 : pair & set(static_cast<int32_t>(0xffff0000u))));
+          store(out, j % 2 == 0 ? first_of(pair) : second_of(pair));
           break;
         }
         default: {

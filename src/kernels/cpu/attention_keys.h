@@ -51,7 +51,7 @@ inline void find_strips(Strips& strips, const PagedView& cache, const KvLayout& 
 }
 
 // Query vectors as the dot products want them, `stride` bytes apart:
-//   f32, f16: f32 [dim]      bf16: bf16 [dim / 2][2]
+//   f32, f16: f32 [dim]      bf16: bf16 [dim / 2][2], or f32 [dim] where the ISA has no products of bf16
 //   q8_0: i8 [padded_dim], then f32 scales [padded_dim / 32], then i32 -128 * sum of a block [padded_dim / 32]
 struct Queries {
   std::byte* data = nullptr;
@@ -94,7 +94,7 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
       for (int i = 0; i < kQuantBlock; ++i) sum += q[b * kQuantBlock + i];
       offsets[b] = -128 * sum;
     }
-  } else if (queries.format == Format::bf16) {
+  } else if (kBf16Products && queries.format == Format::bf16) {
     bf16 rounded[kLanes];
     for (int i = 0; i < queries.dim; i += kLanes) {
       store_bf16(rounded, load_up_to(x + i, dim - i));
@@ -102,7 +102,7 @@ inline void store_query(const Queries& queries, int64_t vector, const float* x, 
       for (int j = 0; j < n; ++j) reinterpret_cast<bf16*>(out)[i + j] = rounded[j];
     }
   } else {
-    for (int i = 0; i < queries.dim; ++i) reinterpret_cast<float*>(out)[i] = x[i];
+    for (int i = 0; i < queries.dim; ++i) reinterpret_cast<float*>(out)[i] = i < dim ? x[i] : 0.0f;
   }
 }
 
@@ -119,7 +119,7 @@ struct ScoreTile {
 inline constexpr int kStrips = 2;
 
 template <int M>
-inline constexpr bool kFetchesAhead = M * 64 / (4 * kLanes) >= kFarDots;
+inline constexpr bool kFetchesAhead = kFetchesAll || M * 64 / (4 * kLanes) >= kFarDots;
 
 // Dot products of one strip: acc[m][c].
 struct DotBf16 {
@@ -135,11 +135,22 @@ struct DotBf16 {
         SIGMA_UNROLL
         for (int c = 0; c < N; ++c) prefetch_far(keys + c * kLanes * 4 + kFarBytes);
       }
-      SIGMA_UNROLL
-      for (int m = 0; m < M; ++m) {
-        const I32 q = set_raw(t.q + m * t.q_stride + p * 4);
+      if constexpr (kBf16Products) {
         SIGMA_UNROLL
-        for (int c = 0; c < N; ++c) acc[m][c] = dot_bf16(acc[m][c], q, k[c]);
+        for (int m = 0; m < M; ++m) {
+          const I32 q = set_raw(t.q + m * t.q_stride + p * 4);
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) acc[m][c] = dot_bf16(acc[m][c], q, k[c]);
+        }
+      } else {
+        SIGMA_UNROLL
+        for (int m = 0; m < M; ++m) {
+          const auto* q = reinterpret_cast<const float*>(t.q + m * t.q_stride) + 2 * p;
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) acc[m][c] = fma(set(q[0]), first_of(k[c]), acc[m][c]);
+          SIGMA_UNROLL
+          for (int c = 0; c < N; ++c) acc[m][c] = fma(set(q[1]), second_of(k[c]), acc[m][c]);
+        }
       }
     }
   }

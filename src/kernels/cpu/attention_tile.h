@@ -62,7 +62,7 @@ struct Workspace {
     sums = take_floats(vectors * kLanes);
     seen = reinterpret_cast<int32_t*>(take_floats(vectors));
     scores = take_floats(kBufferedVectors * kScoreStride);
-    p_stride = plan.v.format == Format::bf16 ? kAttentionBlock * 2 : kAttentionBlock * 4;
+    p_stride = in_pairs(plan.v) ? kAttentionBlock * 2 : kAttentionBlock * 4;
     p = take(vectors * p_stride);
     factor = take_floats(vectors);
     staged = take_floats(kStageSteps * v_dim);
@@ -235,7 +235,7 @@ inline void weigh_group(const Workspace& work, bool pairs, float scale, const Sc
 // has, the last of them paired with zeros.
 inline void add_tail(const ValueTile& tile, const ValueHead& head, int tokens, const std::byte* zeros) {
   accumulate_rows(1, tile, head);
-  if (head.layout->format != Format::bf16 || tokens % 2 == 0) return;
+  if (!in_pairs(*head.layout) || tokens % 2 == 0) return;
   ValueRows last;
   last.row[0] = row_of(*head.rows, tokens - 1, *head.layout);
   last.row[1] = zeros - head.offset;
@@ -252,7 +252,7 @@ inline void add_tail(const ValueTile& tile, const ValueHead& head, int tokens, c
 inline void add_steps(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
                       const UnitBlock& block, const ValueHead& head, int64_t vector, int64_t begin, int64_t end,
                       const float* staged) {
-  const int step_tokens = plan.v.format == Format::bf16 ? 2 : 1;
+  const int step_tokens = in_pairs(plan.v) ? 2 : 1;
   const int64_t v_dim = plan.v.padded_dim, last_step = block.count / step_tokens;
   const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads;
   const auto tile_of = [&](int64_t first) {
@@ -293,7 +293,7 @@ inline void add_steps(const AttentionPlan& plan, const AttentionTile& tile, cons
 // The weights of one unit's vectors over a block.
 inline void weigh_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
                         const Strips& strips, const UnitBlock& block) {
-  const bool pairs = plan.v.format == Format::bf16;
+  const bool pairs = in_pairs(plan.v);
   const float scale = plan.args->scale * kLog2E;
   for (int64_t i = 0; i < tile.rows * plan.q_heads; ++i) work.factor[block.first + i] = 1.0f;
   for_scores(plan, tile, work, strips, block, [&](const ScoreGroup& group) { weigh_group(work, pairs, scale, group); });
@@ -303,7 +303,7 @@ inline void weigh_block(const AttentionPlan& plan, const AttentionTile& tile, co
 inline void add_block(const AttentionPlan& plan, const AttentionTile& tile, const Workspace& work,
                       const ValueRows& rows, const UnitBlock& block) {
   const int64_t vectors = tile.rows * plan.q_heads / plan.v_heads;
-  const int64_t steps = block.count / (plan.v.format == Format::bf16 ? 2 : 1);
+  const int64_t steps = block.count / (in_pairs(plan.v) ? 2 : 1);
   for (int j = 0; j < plan.v_heads; ++j) {
     const ValueHead head{
         .rows = &rows, .layout = &plan.v, .offset = (block.unit * plan.v_heads + j) * plan.v.head_bytes};

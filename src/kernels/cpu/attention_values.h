@@ -1,7 +1,8 @@
 // Values: o[m] = o[m] * factor[m] + sum_t p[m][t] V[t] for the vectors m that share a V head.
-// A step is what one instruction per vector takes in: two tokens where V is bf16 (p rounded to bf16 pairs), else one (p
-// in f32). Accumulators of bf16 lie as the unpack instructions leave them: within each 2 * kLanes elements, the first
-// vector holds elements {0-3, 8-11, ...}, the second {4-7, 12-15, ...}; store_output puts them back.
+// A step is what one instruction per vector takes in: two tokens where V is bf16 and the ISA multiplies pairs of it (p
+// rounded to bf16), else one (p in f32). Accumulators of pairs lie as the unpack instructions leave them: within each 2
+// * kLanes elements, the first vector holds elements {0-3, 8-11, ...}, the second {4-7, 12-15, ...}; store_output puts
+// them back.
 #pragma once
 
 #include "kernels/cpu/attention_keys.h"
@@ -23,6 +24,8 @@ template <int n>
 struct Constant {
   static constexpr int value = n;
 };
+
+inline bool in_pairs(const KvLayout& v) { return kBf16Products && v.format == Format::bf16; }
 
 // Where the rows of a block lie: in runs of consecutive rows, each within a page, or one by one. Addresses are of head
 // 0.
@@ -72,14 +75,25 @@ inline const std::byte* row_of(const ValueRows& rows, int64_t token, const KvLay
 }
 
 struct RowList {
+  static constexpr bool kStream = false;
   const std::byte* const* rows;
   const std::byte* operator[](int64_t token) const { return rows[token]; }
 };
 struct RowRun {
+  static constexpr bool kStream = true;
   const std::byte* row;
   int64_t stride;
   const std::byte* operator[](int64_t token) const { return row + token * stride; }
 };
+
+// Fetches ahead of `bytes` bytes at x of a row.
+template <class Rows, int bytes>
+inline void fetch_values(const void* x) {
+  if constexpr (kFetchesAll && Rows::kStream) {
+    SIGMA_UNROLL
+    for (int i = 0; i < bytes; i += 64) prefetch_far(static_cast<const std::byte*>(x) + kFarBytes + i);
+  }
+}
 
 // Sources of a step's vectors, from one element of the rows on. offset: bytes to it from where the rows point.
 template <class Rows>
@@ -114,17 +128,20 @@ struct PlainF32 {
     for (int i = 0; i < N; ++i) v[i] = load(x + i * kLanes);
   }
 };
-template <class Rows>
-struct PlainF16 {
+template <class Rows, class Element>
+struct PlainHalf {
   static constexpr bool kPairs = false;
   Rows row;
   int64_t offset;
   template <int N>
   void read(int64_t step, F32 (&v)[N]) const {
-    const auto* x = reinterpret_cast<const f16*>(row[step] + offset);
+    const auto* x = reinterpret_cast<const Element*>(row[step] + offset);
     SIGMA_UNROLL
-    for (int i = 0; i < N; ++i) v[i] = load_f16(x + i * kLanes);
+    for (int i = 0; i < N; ++i) v[i] = widen(x + i * kLanes);
+    fetch_values<Rows, N * kLanes * sizeof(Element)>(x);
   }
+  static F32 widen(const f16* p) { return load_f16(p); }
+  static F32 widen(const bf16* p) { return load_bf16(p); }
 };
 template <class Rows>
 struct PlainQ8 {
@@ -138,6 +155,7 @@ struct PlainQ8 {
     const auto* scale = reinterpret_cast<const f16*>(scales[step] + scale_offset);
     SIGMA_UNROLL
     for (int i = 0; i < N; ++i) v[i] = load_i8(x + i * kLanes) * set_f16(scale + (element + i * kLanes) / kQuantBlock);
+    fetch_values<Rows, N * kLanes>(x);
   }
 };
 // Vectors as another source left them, `stride` floats from step to step.
@@ -226,9 +244,10 @@ inline void with_source(const ValueHead& head, Rows row, Rows scales, int vector
   const int64_t element = vector * int64_t{kLanes};
   switch (head.layout->format) {
     case Format::bf16:
-      return f(PairsBf16<Rows>{row, head.offset + element * 2});
+      if constexpr (kBf16Products) return f(PairsBf16<Rows>{row, head.offset + element * 2});
+      return f(PlainHalf<Rows, bf16>{row, head.offset + element * 2});
     case Format::f16:
-      return f(PlainF16<Rows>{row, head.offset + element * 2});
+      return f(PlainHalf<Rows, f16>{row, head.offset + element * 2});
     case Format::q8_0:
       return f(PlainQ8<Rows>{row, scales, head.offset + element, head.offset, static_cast<int>(element)});
     default:
@@ -251,7 +270,7 @@ inline void for_vectors(int padded_dim, const F& f) {
 template <class F>
 inline void for_sources(const ValueHead& head, int64_t begin, int64_t end, const F& f) {
   const ValueRows& rows = *head.rows;
-  const int64_t tokens = head.layout->format == Format::bf16 ? 2 : 1;
+  const int64_t tokens = in_pairs(*head.layout) ? 2 : 1;
   for_vectors(head.layout->padded_dim, [&](auto n, int i) {
     if (rows.runs == 0) {
       with_source(head, RowList{rows.row}, RowList{rows.scales}, i, [&](const auto& s) { f(s, n, i, begin, end); });
@@ -311,8 +330,8 @@ inline void accumulate_staged(int rows, const ValueTile& tile, const ValueHead& 
     ValueTile t = tile;
     t.o += i * kLanes;
     const float* data = staged - first * stride + i * kLanes;
-    if (head.layout->format == Format::bf16)
-      accumulate<n.value>(rows, t, Staged<true>{data, stride});
+    if (in_pairs(*head.layout))
+      accumulate<n.value>(rows, t, Staged<kBf16Products>{data, stride});
     else
       accumulate<n.value>(rows, t, Staged<false>{data, stride});
   });
@@ -325,7 +344,7 @@ inline void store_output(float* out, const float* o, float scale, const KvLayout
     store(scaled, load(o + i) * set(scale));
     for (int j = 0; j < kLanes; j += 4) {
       int element = i + j;
-      if (layout.format == Format::bf16) {
+      if (in_pairs(layout)) {
         const int pair = i / (2 * kLanes) * (2 * kLanes);
         element = pair + 2 * j + (i - pair) / kLanes * 4;
       }

@@ -6,6 +6,7 @@
 
 namespace sigma {
 
+const Kernels* avx512_bf16_kernels();
 const Kernels* avx512_kernels();
 const Kernels* avx2_kernels();
 const Kernels* neon_kernels();

@@ -1,5 +1,6 @@
 // Vectors for the kernel sources that are compiled once per ISA, everything in namespace sigma::SIGMA_ISA. The build
-// defines SIGMA_ISA (avx512, avx2, neon, scalar) and SIGMA_SIMD_HEADER, the file with that ISA's primitives:
+// defines SIGMA_ISA (avx512_bf16, avx512, avx2, neon, scalar) and SIGMA_SIMD_HEADER, the file with that ISA's
+// primitives:
 //
 //   kLanes, kRegisters                  32-bit lanes of a vector; vector registers
 //   F32, I32                            vectors of float and int32_t; + - * / work on F32, + - & ^ << >> on I32
@@ -16,7 +17,6 @@
 //   select_lt(a, b, x, y)               lane-wise a < b ? x : y
 //   lanes_ge(a, b)                      bit i set where a[i] >= b[i]
 //   store_lanes(p, v, lanes)            the lanes whose bits are set, side by side; may write kLanes values
-//   store_bf16_fast(p, a, b)            2 * kLanes values to nearest even; subnormals may become 0
 //   set_f16(p)                          one f16, widened, in every lane
 //   unpack_low(a, b), unpack_high(a, b) 16-bit parts of a and b in turn, of the low / high half of each 128 bits
 //   split_power(x, f)                   n, an integer, and f, |f| <= 1/2, so that n + f = x, for x in [-160, 120]; NaN
@@ -26,9 +26,14 @@
 //   prefetch(p), prefetch_far(p)        the line at p, into the first cache or the one behind it
 //   to_i32(v)                           nearest even; |v| < 2^22        to_f32(i)
 //   as_i32, as_f32                      the same bits
-//   dot_bf16(acc, a, b)                 acc[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1 of bf16 pairs
 //   dot_u8s8(acc, u, s)                 acc[i] + four products of unsigned and signed bytes, exact
 //   dot_u7s8(acc, u, s)                 the same for u < 128
+//   kFetchesAll                         whether prefetch_far pays wherever memory is streamed
+//
+// and, with SIGMA_BF16_PRODUCTS, an ISA that multiplies pairs of bf16 (kBf16Products; elsewhere bf16 is widened, and
+// what it is multiplied with stays f32):
+//   dot_bf16(acc, a, b)                 acc[i] + a[i].0 * b[i].0 + a[i].1 * b[i].1
+//   store_bf16_fast(p, a, b)            2 * kLanes values to nearest even; subnormals may become 0
 //
 // A function from outside this namespace that is not inlined would be one linker symbol shared by every ISA, and the
 // linker may keep the copy with instructions that this CPU lacks. So these sources use no library templates; a test
@@ -60,8 +65,26 @@ inline void store_some(float* p, F32 v, int n) {
   }
 }
 
-// With so many dot products for each line of memory that is streamed the processor's own prefetchers fall behind, and
-// lines are fetched so far ahead; with fewer, where memory decides, they do better alone.
+// The two halves of pairs of bf16.
+inline F32 first_of(I32 pairs) { return as_f32(pairs << 16); }
+inline F32 second_of(I32 pairs) { return as_f32(pairs & set(static_cast<int32_t>(0xffff0000u))); }
+
+#ifdef SIGMA_BF16_PRODUCTS
+inline constexpr bool kBf16Products = true;
+#else
+inline constexpr bool kBf16Products = false;
+inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
+  return fma(second_of(a), second_of(b), fma(first_of(a), first_of(b), acc));
+}
+inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
+  store_bf16(p, a);
+  store_bf16(p + kLanes, b);
+}
+#endif
+
+// What is streamed from memory is fetched this far ahead: everything where kFetchesAll says so, else only where there
+// are so many dot products for each line of memory that the processor's own prefetchers fall behind; with fewer, where
+// memory decides, they do better alone.
 inline constexpr int kFarDots = 6;
 inline constexpr int64_t kFarBytes = 16384;
 

@@ -11,6 +11,7 @@ namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 8;
 inline constexpr int kRegisters = 16;
+inline constexpr bool kFetchesAll = false;
 using F32 = __m256;
 using I32 = int32_t __attribute__((vector_size(32)));
 
@@ -100,11 +101,6 @@ inline F32 to_f32(I32 v) { return _mm256_cvtepi32_ps((__m256i)v); }
 inline I32 as_i32(F32 v) { return (I32)_mm256_castps_si256(v); }
 inline F32 as_f32(I32 v) { return _mm256_castsi256_ps((__m256i)v); }
 
-inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
-  const I32 high = set(static_cast<int32_t>(0xffff0000u));
-  acc = fma(as_f32(a << 16), as_f32(b << 16), acc);
-  return fma(as_f32(a & high), as_f32(b & high), acc);
-}
 // Bytes 0 and 2, then 1 and 3, as 16-bit numbers: pmaddubsw alone would saturate.
 inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
   const __m256i even_u = _mm256_and_si256((__m256i)u, _mm256_set1_epi16(0xff));

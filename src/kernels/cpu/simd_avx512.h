@@ -1,4 +1,4 @@
-// AVX-512 (F, BW, DQ, VL, VNNI, BF16). See simd.h.
+// AVX-512 (F, BW, DQ, VL, VNNI), with and without BF16. See simd.h.
 #pragma once
 
 #include <immintrin.h>
@@ -11,6 +11,13 @@ namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 16;
 inline constexpr int kRegisters = 32;
+// AMD's processors with AVX-512 have BF16 too; where memory decides, their prefetchers do better alone. Intel's, whose
+// reach is a page of 4 KB, do not.
+#ifdef __AVX512BF16__
+inline constexpr bool kFetchesAll = false;
+#else
+inline constexpr bool kFetchesAll = true;
+#endif
 using F32 = __m512;
 using I32 = int32_t __attribute__((vector_size(64)));
 
@@ -95,7 +102,11 @@ inline F32 to_f32(I32 v) { return _mm512_cvtepi32_ps((__m512i)v); }
 inline I32 as_i32(F32 v) { return (I32)_mm512_castps_si512(v); }
 inline F32 as_f32(I32 v) { return _mm512_castsi512_ps((__m512i)v); }
 
+#ifdef __AVX512BF16__
+#define SIGMA_BF16_PRODUCTS
 inline F32 dot_bf16(F32 acc, I32 a, I32 b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
+inline void store_bf16_fast(bf16* p, F32 a, F32 b) { _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a)); }
+#endif
 inline I32 dot_u8s8(I32 acc, I32 u, I32 s) { return (I32)_mm512_dpbusd_epi32((__m512i)acc, (__m512i)u, (__m512i)s); }
 inline I32 dot_u7s8(I32 acc, I32 u, I32 s) { return dot_u8s8(acc, u, s); }
 
@@ -103,7 +114,6 @@ inline I32 in_order(I32 v) {
   asm volatile("" : "+v"(v));
   return v;
 }
-inline void store_bf16_fast(bf16* p, F32 a, F32 b) { _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(b, a)); }
 inline F32 set_f16(const f16* p) { return _mm512_cvtph_ps(_mm256_set1_epi16(static_cast<int16_t>(p->bits))); }
 inline I32 unpack_low(I32 a, I32 b) { return (I32)_mm512_unpacklo_epi16((__m512i)a, (__m512i)b); }
 inline I32 unpack_high(I32 a, I32 b) { return (I32)_mm512_unpackhi_epi16((__m512i)a, (__m512i)b); }

@@ -11,6 +11,7 @@ namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 4;
 inline constexpr int kRegisters = 32;
+inline constexpr bool kFetchesAll = false;
 using F32 = float32x4_t;
 using I32 = int32x4_t;
 
@@ -89,11 +90,6 @@ inline F32 to_f32(I32 v) { return vcvtq_f32_s32(v); }
 inline I32 as_i32(F32 v) { return vreinterpretq_s32_f32(v); }
 inline F32 as_f32(I32 v) { return vreinterpretq_f32_s32(v); }
 
-inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
-  const I32 high = set(static_cast<int32_t>(0xffff0000u));
-  acc = fma(as_f32(a << 16), as_f32(b << 16), acc);
-  return fma(as_f32(a & high), as_f32(b & high), acc);
-}
 inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
   const uint8x16_t ub = vreinterpretq_u8_s32(u);
   const int8x16_t sb = vreinterpretq_s8_s32(s);

@@ -11,11 +11,6 @@ inline void store_lanes(T* p, V v, uint32_t lanes) {
   for (; lanes != 0; lanes &= lanes - 1) *p++ = all[__builtin_ctz(lanes)];
 }
 
-inline void store_bf16_fast(bf16* p, F32 a, F32 b) {
-  store_bf16(p, a);
-  store_bf16(p + kLanes, b);
-}
-
 inline F32 split_power(F32 x, F32& f) {
   const F32 t = max(set(-160.0f), x);  // this order lets NaN through
   const F32 n = round(t);

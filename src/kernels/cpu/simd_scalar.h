@@ -9,6 +9,7 @@ namespace sigma::SIGMA_ISA {
 
 inline constexpr int kLanes = 4;
 inline constexpr int kRegisters = 16;
+inline constexpr bool kFetchesAll = false;
 using F32 = float __attribute__((vector_size(16)));
 using I32 = int32_t __attribute__((vector_size(16)));
 
@@ -100,11 +101,6 @@ inline F32 to_f32(I32 v) {
   return F32{static_cast<float>(v[0]), static_cast<float>(v[1]), static_cast<float>(v[2]), static_cast<float>(v[3])};
 }
 
-inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
-  const I32 high = set(static_cast<int32_t>(0xffff0000u));
-  acc = fma(as_f32(a << 16), as_f32(b << 16), acc);
-  return fma(as_f32(a & high), as_f32(b & high), acc);
-}
 inline I32 dot_u8s8(I32 acc, I32 u, I32 s) {
   for (int i = 0; i < 4; ++i) acc += ((u >> (8 * i)) & set(0xff)) * ((s << (24 - 8 * i)) >> 24);
   return acc;

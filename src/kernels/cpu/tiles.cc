@@ -98,8 +98,8 @@ inline void dot_block(I32 (&products)[R][V], const W& w, int v0, const Q8Rows<R>
 template <class W, int R>
 void quantised_tile(float* acc, const std::byte* activations, const std::byte* weights, int64_t blocks, bool first) {
   constexpr int V = kTogether;
-  // (Floating-point products of hundreds of rows lose 3% by fetching ahead, so plain_tile does not.)
-  constexpr bool kFar = R * kPanel * kBlock / (4 * kLanes) >= kFarDots * static_cast<int>(sizeof(W) / 64);
+  constexpr bool kFar =
+      kFetchesAll || R * kPanel * kBlock / (4 * kLanes) >= kFarDots * static_cast<int>(sizeof(W) / 64);
   const auto* w = reinterpret_cast<const W*>(weights);
   const auto* x = reinterpret_cast<const Q8Rows<R>*>(activations);
   for (int v0 = 0; v0 < kVectors; v0 += V) {
@@ -133,20 +133,27 @@ void quantised_tile(float* acc, const std::byte* activations, const std::byte* w
   }
 }
 
+// x: of row 0 at this step; a step's values lie kActivations' way.
 struct Bf16 {
   static constexpr int kSteps = kBlock / 2;  // of a block
-  static constexpr Activations kActivations = Activations::bf16;
+  static constexpr Activations kActivations = kBf16Products ? Activations::bf16 : Activations::f32;
   using Packed = PackedBf16;
   static I32 load_weights(const Packed& w, int step, int v) { return load_raw(w.w[step][v * kLanes]); }
-  static F32 multiply_add(F32 acc, I32 w, const std::byte* x) { return dot_bf16(acc, w, set_raw(x)); }
+  template <int R>
+  static F32 multiply_add(F32 acc, I32 w, const std::byte* x, int r) {
+    if constexpr (kBf16Products) return dot_bf16(acc, w, set_raw(x + r * 4));
+    const auto* at = reinterpret_cast<const float*>(x) + r;
+    return fma(second_of(w), set(at[R]), fma(first_of(w), set(at[0]), acc));
+  }
 };
 struct F16 {
   static constexpr int kSteps = kBlock;
   static constexpr Activations kActivations = Activations::f32;
   using Packed = PackedF16;
   static F32 load_weights(const Packed& w, int step, int v) { return load_f16(w.w[step] + v * kLanes); }
-  static F32 multiply_add(F32 acc, F32 w, const std::byte* x) {
-    return fma(w, set(*reinterpret_cast<const float*>(x)), acc);
+  template <int R>
+  static F32 multiply_add(F32 acc, F32 w, const std::byte* x, int r) {
+    return fma(w, set(reinterpret_cast<const float*>(x)[r]), acc);
   }
 };
 struct F32Weights {
@@ -154,8 +161,9 @@ struct F32Weights {
   static constexpr Activations kActivations = Activations::f32;
   using Packed = PackedF32;
   static F32 load_weights(const Packed& w, int step, int v) { return load(w.w[step] + v * kLanes); }
-  static F32 multiply_add(F32 acc, F32 w, const std::byte* x) {
-    return fma(w, set(*reinterpret_cast<const float*>(x)), acc);
+  template <int R>
+  static F32 multiply_add(F32 acc, F32 w, const std::byte* x, int r) {
+    return fma(w, set(reinterpret_cast<const float*>(x)[r]), acc);
   }
 };
 
@@ -163,6 +171,8 @@ struct F32Weights {
 template <class W, int R>
 void plain_tile(float* acc, const std::byte* activations, const std::byte* weights, int64_t blocks, bool first) {
   constexpr int V = kTogetherPlain;
+  constexpr bool kFar = kFetchesAll && R <= 4;  // products of hundreds of rows, of tiles of 6, would lose 3% by it
+  constexpr int64_t step_bytes = R * kActivationBytes[static_cast<int>(W::kActivations)] / W::kSteps;
   const auto* w = reinterpret_cast<const typename W::Packed*>(weights);
   for (int v0 = 0; v0 < kVectors; v0 += V) {
     F32 out[R][V];
@@ -170,12 +180,13 @@ void plain_tile(float* acc, const std::byte* activations, const std::byte* weigh
     const std::byte* x = activations;
     for (int64_t b = 0; b < blocks; ++b) {
 #pragma GCC unroll 4
-      for (int step = 0; step < W::kSteps; ++step, x += R * 4) {
+      for (int step = 0; step < W::kSteps; ++step, x += step_bytes) {
 #pragma GCC unroll 8
         for (int v = 0; v < V; ++v) {
           const auto weight = W::load_weights(w[b], step, v0 + v);
+          if constexpr (kFar) prefetch_far(reinterpret_cast<const std::byte*>(&w[b].w[step][v * kLanes]) + kFarBytes);
 #pragma GCC unroll 8
-          for (int r = 0; r < R; ++r) out[r][v] = W::multiply_add(out[r][v], weight, x + r * 4);
+          for (int r = 0; r < R; ++r) out[r][v] = W::template multiply_add<R>(out[r][v], weight, x, r);
         }
       }
     }
