@@ -25,12 +25,14 @@ class Machine {
   // since which one is fastest differs between processors.
   double read_once();
   double read_alone_once();  // by one thread, while the others do nothing
-  // Operations per second (a multiply-add is two) of independent multiply-adds on registers, all threads at once. 0
-  // where the processor has no such instruction.
+  // Operations per second (a multiply-add is two) of independent multiply-adds on registers, all threads at once. bf16
+  // may be widened to f32; otherwise 0 where the processor has no such instruction.
   double peak_once(Peak kind);
 
  private:
+  using PeakLoop = double (*)(int64_t loops);  // returns operations done
   double read_by(int64_t threads);
+  double peak_of(PeakLoop loop);  // 0 of none
   ThreadPool& threads_;
   int64_t part_bytes_;
   Buffer block_;

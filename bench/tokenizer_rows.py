@@ -96,6 +96,7 @@ def tokenizer_folder(sigma):
     """The shipped model's tokenizer as a file that the reference reads."""
     folder = CACHE / (plan.SHIPPED.replace(" ", "-") + "-tokenizer")
     if not (folder / "tokenizer.json").exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             run([sigma, "convert", model_file(sigma, plan.SHIPPED), f"{scratch}/model", "--type", "bf16"])
             folder.mkdir(exist_ok=True)

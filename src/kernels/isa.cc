@@ -85,6 +85,14 @@ const Kernels* avx512_kernels() {
 #endif
 }
 
+bool has_slow_bf16_products() {
+#ifdef __x86_64__
+  return __builtin_cpu_is("intel");
+#else
+  return false;
+#endif
+}
+
 const Kernels* avx512_bf16_kernels() {
 #ifdef SIGMA_HAVE_avx512_bf16
   return has_avx512_bf16() ? &avx512_bf16::kernels : nullptr;

@@ -29,12 +29,14 @@ const Kernels& choose() {
 
 }  // namespace
 
-// The best last.
+// The best last. Where products of bf16 are slower than f32's, the set that has them is only there to be asked for.
 std::span<const Kernels* const> runnable_kernels() {
   static const std::vector<const Kernels*> runnable = [] {
     std::vector<const Kernels*> found;
-    for (const Kernels* set : {&reference_kernels(), scalar_kernels(), neon_kernels(), avx2_kernels(), avx512_kernels(),
-                               avx512_bf16_kernels()})
+    const bool slow = has_slow_bf16_products();
+    for (const Kernels* set :
+         {&reference_kernels(), scalar_kernels(), neon_kernels(), avx2_kernels(),
+          slow ? avx512_bf16_kernels() : avx512_kernels(), slow ? avx512_kernels() : avx512_bf16_kernels()})
       if (set != nullptr) found.push_back(set);
     return found;
   }();
