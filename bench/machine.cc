@@ -155,7 +155,9 @@ double f32_portable(int64_t loops) {
   return static_cast<double>(loops) * 12 * 4 * 2;
 }
 
-double (*peak_loop(Peak kind))(int64_t) {
+using PeakLoop = double (*)(int64_t loops);
+
+PeakLoop peak_loop(Peak kind) {
 #ifdef __x86_64__
   const bool avx512 = has_avx512(), avx2 = has_avx2();
   switch (kind) {
@@ -168,6 +170,19 @@ double (*peak_loop(Peak kind))(int64_t) {
   }
 #endif
   return kind == Peak::f32 ? f32_portable : nullptr;
+}
+
+// Of all threads together; 0 without a loop.
+double operations_per_second(ThreadPool& threads, PeakLoop loop) {
+  if (loop == nullptr) return 0;
+  std::atomic<double> operations = 0;
+  const double begin = seconds();
+  threads.run(threads.size(), [&](int64_t) {
+    const double done = loop(kPeakLoops);
+    for (double sum = operations; !operations.compare_exchange_weak(sum, sum + done);) {
+    }
+  });
+  return operations / (seconds() - begin);
 }
 
 }  // namespace
@@ -216,21 +231,9 @@ double Machine::read_by(int64_t parts) {
 }
 
 double Machine::peak_once(Peak kind) {
+  const double peak = operations_per_second(threads_, peak_loop(kind));
   // Some processors are faster with bf16 widened to f32.
-  if (kind == Peak::bf16) return std::max(peak_of(peak_loop(kind)), peak_of(peak_loop(Peak::f32)));
-  return peak_of(peak_loop(kind));
-}
-
-double Machine::peak_of(PeakLoop loop) {
-  if (loop == nullptr) return 0;
-  std::atomic<double> operations = 0;
-  const double begin = seconds();
-  threads_.run(threads_.size(), [&](int64_t) {
-    const double done = loop(kPeakLoops);
-    for (double sum = operations; !operations.compare_exchange_weak(sum, sum + done);) {
-    }
-  });
-  return operations / (seconds() - begin);
+  return kind == Peak::bf16 ? std::max(peak, peak_once(Peak::f32)) : peak;
 }
 
 Spread spread_of(std::vector<double>& values) {

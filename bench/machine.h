@@ -30,9 +30,7 @@ class Machine {
   double peak_once(Peak kind);
 
  private:
-  using PeakLoop = double (*)(int64_t loops);  // returns operations done
   double read_by(int64_t threads);
-  double peak_of(PeakLoop loop);  // 0 of none
   ThreadPool& threads_;
   int64_t part_bytes_;
   Buffer block_;
