@@ -73,6 +73,7 @@ inline F32 second_of(I32 pairs) { return as_f32(pairs & set(static_cast<int32_t>
 inline constexpr bool kBf16Products = true;
 #else
 inline constexpr bool kBf16Products = false;
+// For branches that are compiled but not taken.
 inline F32 dot_bf16(F32 acc, I32 a, I32 b) {
   return fma(second_of(a), second_of(b), fma(first_of(a), first_of(b), acc));
 }
